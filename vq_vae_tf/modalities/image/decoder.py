@@ -1,0 +1,81 @@
+"""z_q -> parameters of p(x | z_q) for images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from vq_vae_tf.modalities.image.residual import ResidualStack
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class ImageDecoder(keras.layers.Layer):
+    """A 3x3 convolution, residual blocks, transposed 4x4 convolutions: the encoder's mirror.
+
+    z_q `[batch, h, w, dim]` -> parameters `[batch, h * 2^d, w * 2^d, outputs]` of the likelihood.
+    Paper: section 4.1, "two residual 3x3 blocks, followed by two transposed convolutions with stride 2 and window
+    size 4x4".
+
+    Args:
+        outputs: `channels * likelihood.parameters_per_channel`.
+        units: hidden units; the finest grid before the output has half of them, as in the encoder.
+        residual_units: units inside a residual block.
+        residual_blocks: how many.
+        upsamplings: d, the number of transposed layers.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        units: int = 128,
+        residual_units: int = 32,
+        residual_blocks: int = 2,
+        upsamplings: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.outputs, self.units, self.upsamplings = outputs, units, upsamplings
+        self.residual_units, self.residual_blocks = residual_units, residual_blocks
+        policy = self.dtype_policy
+        self.mix = keras.layers.Conv2D(units, 3, padding="same", name="mix", dtype=policy)
+        self.residual = ResidualStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
+        last = upsamplings - 1
+        widths = [outputs if i == last else units // 2 if i == last - 1 else units for i in range(upsamplings)]
+        self.transposed = [
+            keras.layers.Conv2DTranspose(
+                w, 4, 2, padding="same", activation=None if i == last else "relu", name=f"transposed_{i}", dtype=policy
+            )
+            for i, w in enumerate(widths)
+        ]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the convolutions."""
+        shape = tuple(input_shape)
+        for layer in [self.mix, self.residual, *self.transposed]:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the parameters."""
+        step = 2**self.upsamplings
+        grid = [None if s is None else s * step for s in input_shape[1:3]]
+        return (input_shape[0], *grid, self.outputs)
+
+    def call(self, z: Any) -> Any:
+        """Parameters of p(x | z_q), in the layer's compute dtype."""
+        for layer in [self.mix, self.residual, *self.transposed]:
+            z = layer(z)
+        return z
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "outputs": self.outputs,
+            "units": self.units,
+            "residual_units": self.residual_units,
+            "residual_blocks": self.residual_blocks,
+            "upsamplings": self.upsamplings,
+        }

@@ -1,0 +1,138 @@
+"""VQ-VAE: encoder, quantizer, decoder and likelihood as one Keras model."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class VQVAE(keras.Model):
+    """The paper's model and its evidence lower bound.
+
+    Equation: L = -log p(x | z_q(x)) / dimensions + codebook loss + beta * commitment loss (the quantizer's own terms),
+    in nats per dimension; log p(x) >= log p(x | z_q(x)) + log p(z).
+    Paper: section 3.2, equation 3.
+
+    Works with plain `compile(optimizer)` and `fit(images)`: no targets are needed. Wherever `x` is asked for, a
+    dictionary with the key "x" does too, so one data set serves models that are conditioned and models that are not.
+
+    Args:
+        encoder: x -> z_e `[batch, *grid, dim]`.
+        quantizer: a `vq_vae_tf.quantizers.Quantizer`.
+        decoder: z_q -> parameters of the likelihood.
+        likelihood: p(x | parameters).
+    """
+
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        quantizer: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        likelihood: keras.layers.Layer,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder, self.quantizer, self.decoder, self.likelihood = encoder, quantizer, decoder, likelihood
+
+    def build(self, input_shape: Any) -> None:
+        """Creates every weight; `input_shape` is that of x, or a dictionary with it under "x"."""
+        shape = tuple(input_shape["x"] if isinstance(input_shape, dict) else input_shape)
+        for layer in (self.encoder, self.quantizer, self.decoder):
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Parameters of p(x | z_q(x)); gradients pass the quantizer straight through."""
+        z_e = self.encoder(observation(inputs), training=training)
+        return self.decoder(self.quantizer(z_e, training=training), training=training)
+
+    def encode(self, inputs: Any) -> Any:
+        """Codes of x, int32 `[batch, *code_shape]`."""
+        return self.quantizer.encode(self.encoder(observation(inputs), training=False))
+
+    def decode(self, codes: Any) -> Any:
+        """E[x | codes] on the scale of x, float32."""
+        return self.likelihood.mean(self.decode_params(codes))
+
+    def decode_params(self, codes: Any) -> Any:
+        """Parameters of p(x | codes)."""
+        return self.decoder(self.quantizer.decode(codes), training=False)
+
+    def reconstruct(self, inputs: Any) -> Any:
+        """E[x | z_q(x)] on the scale of x, float32."""
+        return self.decode(self.encode(inputs))
+
+    def loss_terms(self, inputs: Any, training: bool | None = True) -> dict[str, Any]:
+        """Scalars: "loss" and what it is the sum of, means over the batch, in nats per dimension."""
+        x = observation(inputs)
+        params = self(inputs, training=training)
+        dimensions = math.prod(x.shape[1:])
+        reconstruction = -ops.mean(self.likelihood.log_prob(params, x)) / dimensions
+        quantization = sum(self.losses, ops.zeros((), "float32"))
+        return {
+            "loss": reconstruction + quantization,
+            "reconstruction": reconstruction,
+            "quantization": quantization,
+        }
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool | None = True,
+    ) -> Any:
+        """The loss for `fit`, from the forward pass that `fit` has made (`y_pred` are the parameters)."""
+        del y, sample_weight, training
+        observed = observation(x)
+        dimensions = math.prod(observed.shape[1:])
+        loss = -ops.mean(self.likelihood.log_prob(y_pred, observed)) / dimensions
+        loss = sum(self.losses, loss)
+        self._loss_tracker.update_state(loss)
+        return loss
+
+    def elbo(self, inputs: Any, prior: Any = None) -> dict[str, Any]:
+        """Distortion -log p(x | z_q(x)), rate -log p(z) and their negative sum, nats `[batch]`.
+
+        Without a `prior` it is uniform and counted in full: log K for every code. Paper: section 3.1.
+        """
+        codes = self.encode(inputs)
+        distortion = -self.likelihood.log_prob(self.decode_params(codes), observation(inputs))
+        if prior is None:
+            nats = math.prod(codes.shape[1:]) * math.log(self.quantizer.num_codes)
+            rate = ops.full_like(distortion, nats)
+        else:
+            rate = -prior.log_prob(codes, inputs)
+        return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
+
+    def get_config(self) -> dict[str, Any]:
+        """The four parts, serialised."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "encoder": serialize(self.encoder),
+            "quantizer": serialize(self.quantizer),
+            "decoder": serialize(self.decoder),
+            "likelihood": serialize(self.likelihood),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> VQVAE:
+        """The inverse of `get_config`."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("encoder", "quantizer", "decoder", "likelihood")
+        }
+        return cls(**{**config, **parts})
+
+
+def observation(inputs: Any) -> Any:
+    """x itself: the tensor, or what a batch dictionary holds under "x"."""
+    return inputs["x"] if isinstance(inputs, dict) else inputs
