@@ -109,7 +109,7 @@ class VQVAE(keras.Model):
             nats = math.prod(codes.shape[1:]) * math.log(self.quantizer.num_codes)
             rate = ops.full_like(distortion, nats)
         else:
-            rate = -prior.log_prob(codes, inputs)
+            rate = -prior.log_prob(codes, condition(inputs))
         return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
 
     def get_config(self) -> dict[str, Any]:
@@ -136,3 +136,10 @@ class VQVAE(keras.Model):
 def observation(inputs: Any) -> Any:
     """x itself: the tensor, or what a batch dictionary holds under "x"."""
     return inputs["x"] if isinstance(inputs, dict) else inputs
+
+
+def condition(inputs: Any) -> dict[str, Any] | None:
+    """What p(z) and p(x | z) may be conditioned on: everything of a batch dictionary but "x"; else None."""
+    if not isinstance(inputs, dict):
+        return None
+    return {key: value for key, value in inputs.items() if key != "x"} or None
