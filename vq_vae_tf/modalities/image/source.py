@@ -1,0 +1,62 @@
+"""What every source of images is, once opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+
+from vq_vae_tf.batches import COIN, Batch, Store, keyed_shuffle, ordered_batches, training_batches
+from vq_vae_tf.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A source of images: uint8 `[height, width, channels]` in 0..255, with int32 labels where it has classes.
+
+    Batches are dicts: "x" uint8 `[batch, height, width, channels]`, and "label" int32 `[batch]` if `class_names`.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    sizes: Mapping[str, int]
+    skipped: int = 0
+    stores: Mapping[str, Store] = field(default_factory=dict, repr=False)
+
+    def examples(self, split: str, batch_size: int) -> tf.data.Dataset:
+        """Every example of a split once, always in the same order; the last batch may be smaller."""
+        return ordered_batches(self._store(split), batch_size)
+
+    def training_batches(
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        *,
+        augment: bool = False,
+        num_shards: int = 1,
+        shard: int = 0,
+    ) -> tf.data.Dataset:
+        """Endless batches of the training split; the batch of step s depends on (seed, s) only.
+
+        batch_size: images a step over all shards; this shard gets batch_size / num_shards of them.
+        augment: mirrors each image left to right with probability 1/2, decided by (seed, epoch, example).
+        """
+        store = self._store("train")
+
+        def mirror(rows: tf.Tensor, epochs: tf.Tensor, batch: Batch) -> Batch:
+            coin = keyed_shuffle(rows, seed, epochs, COIN, 2 * store.num_examples) % 2
+            images = batch["x"]
+            return batch | {"x": tf.where(coin[:, None, None, None] == 1, images[:, :, ::-1], images)}
+
+        return training_batches(store, batch_size, seed, start_step, num_shards, shard, mirror if augment else None)
+
+    def _store(self, split: str) -> Store:
+        if not self.sizes.get(split):
+            present = ", ".join(f"{name} ({size})" for name, size in self.sizes.items() if size)
+            raise UserError(f"data set {self.name!r} has no examples in split {split!r}: choose one of {present}.")
+        return self.stores[split]
