@@ -1,0 +1,140 @@
+"""From a command line to a config: absl flags made from the dataclasses, messages a person can act on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from absl import flags
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.config import Config, Option
+from vq_vae_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class ExtraFlag:
+    """A flag of one command that is no setting of the run."""
+
+    name: str
+    type: type
+    default: object
+    help: str
+
+
+def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFlag] = ()) -> flags.FlagValues:
+    """Reads `argv` (without the program's name) into flags.
+
+    `--flagfile=NAME` is looked up in the working directory, then among the recipes of the package; later flags win.
+
+    Raises:
+        UserError: for an unknown flag, a value of the wrong type, a missing flag file or a stray word.
+    """
+    values = flags.FlagValues()
+    for item in [*chosen, *extra]:
+        _define(item, values)
+    try:
+        rest = values(["command", *_resolve_flagfiles(argv)])[1:]
+    except flags.CantOpenFlagFileError as error:
+        raise UserError(f"The flag file could not be read ({error}); give an existing file.") from error
+    except flags.Error as error:
+        raise UserError(f"{str(error).rstrip('.')}; --help lists every flag.") from error
+    if rest:
+        raise UserError(f"`{rest[0]}` is not a flag; flags are written --name=value, --help lists them.")
+    return values
+
+
+def _define(item: Option | ExtraFlag, values: flags.FlagValues) -> None:
+    if isinstance(item, Option) and item.choices:
+        flags.DEFINE_enum(item.name, item.default, list(item.choices), item.help, flag_values=values)
+        return
+    define: Callable[..., object] = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        list: flags.DEFINE_list,
+    }[item.type]
+    define(item.name, item.default, item.help, flag_values=values)
+
+
+def _resolve_flagfiles(argv: Sequence[str]) -> list[str]:
+    resolved = []
+    for argument in argv:
+        name, _, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            argument = f"--flagfile={find_flagfile(value)}"
+        resolved.append(argument)
+    return resolved
+
+
+def find_flagfile(name: str) -> Path:
+    """The flag file called `name`: in the working directory, else among the package's recipes."""
+    recipes = config_lib.recipes_directory()
+    for path in (Path(name), recipes / name):
+        if name and path.is_file():
+            return path.resolve()
+    known = ", ".join(sorted(p.name for p in recipes.glob("*.flags")))
+    raise UserError(f"--flagfile={name} is neither a file nor a recipe; the recipes are {known}.")
+
+
+def config_from(values: flags.FlagValues) -> Config:
+    """The run's config: what the flags say, and the work folder named after the flag file if none is given."""
+    names = [option.name for option in config_lib.options()]
+    return config_lib.from_values({name: values[name].value for name in names})
+
+
+def default_workdir(argv: Sequence[str]) -> str:
+    """`runs/<flag file without ending>`, or `runs/default`."""
+    for argument in reversed(argv):
+        if argument.startswith(("--flagfile=", "-flagfile=")):
+            return str(Path("runs") / Path(argument.partition("=")[2]).stem)
+    return str(Path("runs") / "default")
+
+
+def help_text(summary: str, chosen: Iterable[Option], extra: Sequence[ExtraFlag] = ()) -> str:
+    """What --help prints: the purpose, then every flag with its default, by section."""
+    lines = [textwrap.dedent(summary).strip(), ""]
+    rows = [("This command", item) for item in extra] + [(item.title, item) for item in chosen]
+    title = None
+    for section, item in rows:
+        if section != title:
+            title = section
+            lines += [f"{section}:"]
+        shown = str(item.default).lower() if item.type is bool else item.default
+        choices = "|".join(item.choices) if isinstance(item, Option) and item.choices else ""
+        head = f"  --{item.name}={choices or shown}"
+        note = f"{item.help} [{shown}]" if choices else item.help
+        body = textwrap.wrap(note, width=72)
+        if len(head) < 30:
+            lines.append(f"{head:<30}{body[0]}")
+            body = body[1:]
+        else:
+            lines.append(head)
+        lines += [" " * 30 + part for part in body]
+    return "\n".join(lines) + "\n"
+
+
+def main(
+    run: Callable[[list[str]], None], summary: str, chosen: Iterable[Option] = (), extra: Sequence[ExtraFlag] = ()
+) -> int:
+    """Runs a command: 0 when it is done, 2 after one sentence when the user must change something."""
+    argv = sys.argv[1:]
+    if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv):
+        sys.stdout.write(help_text(summary, chosen, extra))
+        return 0
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    name = Path(sys.argv[0]).name
+    try:
+        run(argv)
+    except UserError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{name}: interrupted; the same command goes on from the last checkpoint.\n")
+        return 130
+    return 0

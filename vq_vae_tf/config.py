@@ -1,0 +1,243 @@
+"""Every flag of a run, once: frozen dataclasses from which the flags, their checks and the resolved file are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from vq_vae_tf.errors import UserError
+
+
+def _option(default: Any, text: str, *, minimum: float | None = None, maximum: float | None = None, identity: bool = True) -> Any:
+    """A field that is a flag; `identity=False` marks what may change between two calls on one work folder."""
+    return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum, "identity": identity})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Data."""
+
+    dataset: str = _option("cifar10", "a TFDS name, `folder:/path` (images by class), or `vizdoom` (rendered on first use)")
+    data_dir: str = _option("", "where TFDS data lies or goes; empty: TFDS's default", identity=False)
+    image_size: int = _option(0, "images are resized and cropped to this square; 0: as stored", minimum=0)
+    validation_size: int = _option(0, "training examples held out as the split `validation`", minimum=0)
+    max_examples: int = _option(0, "use at most this many training examples; 0: all", minimum=0)
+    augment: bool = _option(False, "mirror training images at random")
+    strict: bool = _option(False, "refuse a folder with unreadable files instead of leaving them out")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, decoder, likelihood."""
+
+    units: int = _option(128, "hidden units of encoder and decoder", minimum=1)
+    residual_units: int = _option(32, "units inside a residual block", minimum=1)
+    residual_blocks: int = _option(2, "residual blocks in encoder and in decoder", minimum=0)
+    downsamplings: int = _option(2, "strided layers; the code grid is 2^this coarser than the image", minimum=1)
+    likelihood: str = _option("gaussian", "p(x|z): a name of LIKELIHOODS")
+    data_variance: float = _option(
+        0.0, "variance of the pixels on the scale 0..1, which normalises the squared error; 0: measured", minimum=0.0
+    )
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Quantizer."""
+
+    quantizer: str = _option("vector", "a name of QUANTIZERS")
+    num_embeddings: int = _option(512, "K, codes in a codebook", minimum=2)
+    embedding_dim: int = _option(64, "D, dimension of z_e and of a code", minimum=1)
+    num_codebooks: int = _option(8, "codes at each place, for product and residual quantizers", minimum=1)
+    commitment_cost: float = _option(0.25, "beta of the paper's equation 3", minimum=0.0)
+    ema_decay: float = _option(0.99, "decay of the codebook's moving average; 0: the paper's codebook loss", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Training of the VQ-VAE."""
+
+    steps: int = _option(10_000, "training steps", minimum=1)
+    batch_size: int = _option(32, "examples in a step, over all replicas", minimum=1)
+    learning_rate: float = _option(3e-4, "Adam's learning rate, at its peak", minimum=0.0)
+    schedule: Literal["constant", "cosine", "linear"] = _option("constant", "the learning rate after the warm-up")
+    warmup_steps: int = _option(0, "steps over which the learning rate rises from zero", minimum=0)
+    weight_decay: float = _option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
+    clip_norm: float = _option(0.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
+    weight_ema: float = _option(0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Prior over the codes, and its training."""
+
+    prior: str = _option("pixelcnn", "a name of NETWORKS")
+    prior_units: int = _option(128, "hidden units", minimum=1)
+    prior_layers: int = _option(12, "layers", minimum=1)
+    prior_dropout: float = _option(0.1, "dropout rate", minimum=0.0, maximum=1.0)
+    prior_labels: bool = _option(True, "condition on the class where the data has classes")
+    prior_steps: int = _option(10_000, "training steps", minimum=1)
+    prior_batch_size: int = _option(32, "examples in a step, over all replicas", minimum=1)
+    prior_learning_rate: float = _option(1e-3, "Adam's learning rate, at its peak", minimum=0.0)
+    prior_schedule: Literal["constant", "cosine", "linear"] = _option("cosine", "the learning rate after the warm-up")
+    prior_warmup_steps: int = _option(200, "steps over which the learning rate rises from zero", minimum=0)
+    prior_weight_decay: float = _option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
+    prior_clip_norm: float = _option(1.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
+    prior_weight_ema: float = _option(0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation and samples."""
+
+    eval_split: Literal["test", "validation", "train"] = _option("test", "the split that is scored", identity=False)
+    eval_batch_size: int = _option(250, "examples at a time", minimum=1, identity=False)
+    samples_per_class: int = _option(8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False)
+    temperature: float = _option(1.0, "of the prior's samples", minimum=1e-6, identity=False)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Export."""
+
+    export_dir: str = _option("", "where exports go; empty: `export` in the work folder", identity=False)
+    export_name: str = _option("model", "folder of the export, and the model's name in TF Serving", identity=False)
+    export_version: int = _option(0, "version folder; 0: the next free one", minimum=0, identity=False)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The run."""
+
+    workdir: str = _option("", "everything of the run goes here; empty: runs/<name of the recipe>", identity=False)
+    stages: str = _option("all", "`all`, or some of vqvae,codes,prior,evaluate,sample,export", identity=False)
+    seed: int = _option(0, "governs the whole run", minimum=0, maximum=2**31 - 1)
+    strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = _option(
+        "default", "how training is spread: one device, all GPUs of this host, several hosts (TF_CONFIG), TPU", identity=False
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _option("float32", "Keras dtype policy of training")
+    jit: bool = _option(False, "compile the training step with XLA")
+    log_every: int = _option(100, "steps between two lines of metrics", minimum=1, identity=False)
+    checkpoint_every: int = _option(1_000, "steps between two checkpoints", minimum=1, identity=False)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of a run's settings; `section.field` here is the flag `--field`."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    quantizer: QuantizerConfig = QuantizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    prior: PriorConfig = PriorConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    export: ExportConfig = ExportConfig()
+
+    def __post_init__(self) -> None:
+        for option in options():
+            _check(option, getattr(getattr(self, option.section), option.name))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag: where it lives, its type, its default and what it may be."""
+
+    section: str
+    title: str
+    name: str
+    type: type
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+    minimum: float | None
+    maximum: float | None
+    identity: bool
+
+
+def options() -> Iterator[Option]:
+    """Every flag, in the order of the sections above."""
+    for section in dataclasses.fields(Config):
+        section_type = type(section.default)
+        hints = get_type_hints(section_type)
+        for item in dataclasses.fields(section_type):
+            hint = hints[item.name]
+            choices = get_args(hint) if get_origin(hint) is Literal else ()
+            yield Option(
+                section=section.name,
+                title=(section_type.__doc__ or "").rstrip("."),
+                name=item.name,
+                type=str if choices else hint,
+                choices=choices,
+                default=item.default,
+                help=item.metadata["help"],
+                minimum=item.metadata["minimum"],
+                maximum=item.metadata["maximum"],
+                identity=item.metadata["identity"],
+            )
+
+
+def _check(option: Option, value: Any) -> None:
+    if option.choices and value not in option.choices:
+        raise UserError(f"--{option.name}={value} is not known; choose one of {', '.join(option.choices)}.")
+    if option.minimum is not None and value < option.minimum:
+        raise UserError(f"--{option.name}={value} is too small; give at least {option.minimum:g}.")
+    if option.maximum is not None and value > option.maximum:
+        raise UserError(f"--{option.name}={value} is too large; give at most {option.maximum:g}.")
+
+
+def from_values(values: Mapping[str, Any]) -> Config:
+    """The config whose flags have these values; flags not named keep their defaults.
+
+    Raises:
+        UserError: for an unknown name or a value out of its range.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    known = {option.name: option for option in options()}
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"--{name} is not a flag of a run; `bin/train --help` lists them.")
+        sections.setdefault(known[name].section, {})[name] = value
+    base = Config()
+    return Config(**{name: dataclasses.replace(getattr(base, name), **part) for name, part in sections.items()})
+
+
+def to_values(config: Config) -> dict[str, Any]:
+    """Every flag's name and value."""
+    return {option.name: getattr(getattr(config, option.section), option.name) for option in options()}
+
+
+def replace(config: Config, **values: Any) -> Config:
+    """`config` with some flags changed."""
+    return from_values({**to_values(config), **values})
+
+
+def to_flagfile(config: Config) -> str:
+    """The text of a flag file that reproduces the run: every flag, by section."""
+    lines: list[str] = ["# Every setting of this run. Reproduce it with: bin/train --flagfile=<this file>"]
+    title = ""
+    for option in options():
+        if option.title != title:
+            title = option.title
+            lines += ["", f"# {title}"]
+        value = getattr(getattr(config, option.section), option.name)
+        text = str(value).lower() if option.type is bool else str(value)
+        lines.append(f"--{option.name}={text}")
+    return "\n".join(lines) + "\n"
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """The flags that make `new` another run than `old`, each as `--name=new (was old)`."""
+    before, after = to_values(old), to_values(new)
+    return [
+        f"--{option.name}={after[option.name]} (was {before[option.name]})"
+        for option in options()
+        if option.identity and before[option.name] != after[option.name]
+    ]
+
+
+def recipes_directory() -> Path:
+    """Where the package's own flag files lie."""
+    return Path(__file__).parent / "recipes"
