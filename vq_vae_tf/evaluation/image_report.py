@@ -1,0 +1,228 @@
+"""What the report of an image run says, from what the stages measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vq_vae_tf.evaluation import plots
+from vq_vae_tf.evaluation.codebook import CodebookUse, codebook_use
+from vq_vae_tf.evaluation.grids import encode_png, image_grid, pair_grid
+from vq_vae_tf.evaluation.likelihood import LikelihoodScores
+from vq_vae_tf.evaluation.prior import PriorScores
+from vq_vae_tf.evaluation.reconstruction import ReconstructionScores
+from vq_vae_tf.evaluation.report import (
+    Gallery,
+    Item,
+    Number,
+    Picture,
+    Report,
+    Row,
+    Section,
+    Settings,
+    Table,
+)
+
+MAX_PIXELS = 900
+"""Width of the text column in CSS pixels: pictures are enlarged by the largest integer that fits."""
+
+NMSE = (
+    "Mean squared error divided by the variance of the training pixels: 0 is perfect, 1 is what a single colour, the "
+    "mean of the data, would score."
+)
+PSNR = (
+    "Peak signal-to-noise ratio, 10 log10(1 / MSE), from the mean squared error of the whole split; 3 dB more is half "
+    "the error."
+)
+SSIM = "Structural similarity, mean over images: agreement of local brightness, contrast and structure; 1 is identical."
+PERPLEXITY = (
+    "2 to the power of the entropy of the codes over the whole split: how many equally used codes would carry as much."
+)
+DEAD = "Codes that no example of the split uses."
+RATIO = "Bits of the uncompressed image (8 per channel) over bits of its codes (log2 K each), as the paper computes it."
+UNIFORM = "log2 K: a code without any model of the codes."
+UNIGRAM = "Entropy of this split's own code frequencies: the least that a model without context can spend."
+PRIOR = (
+    "Cross entropy of this split under the learned prior; what it spends less than the code frequencies alone is "
+    "context that it has learnt."
+)
+BITS = "Upper bound on -log2 p(x) per pixel and channel: distortion plus rate; an uncompressed image has 8."
+DISTORTION = "-log2 p(x | codes) per dimension: what is left to say about the picture once its codes are known."
+RATE = "-log2 p(codes) per dimension: what the codes cost."
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """Everything that stands in the report; what a stage did not make is left empty.
+
+    Args:
+        name: of the run.
+        dataset: name of the data.
+        split: the split that was scored.
+        num_codes: K, per codebook.
+        code_shape: of one image's codes.
+        counts: code counts of the split, `[num_codes]` or `[num_codebooks, num_codes]`.
+        reconstruction: scores of the split.
+        originals: a few images `[n, height, width, channels]` in 0..255.
+        reconstructions: the same, decoded from their codes.
+        likelihood: name of the prior ("uniform", "learned") -> bound under it.
+        prior: scores of the learned prior.
+        samples: class name ("" without labels) -> images `[n, height, width, channels]`.
+        metrics: stage name -> records of its `metrics.jsonl`.
+        settings: section -> flags and values: the resolved config.
+        facts: lines for the foot of the page, such as the version, the seed and the time.
+    """
+
+    name: str
+    dataset: str
+    split: str
+    num_codes: int
+    code_shape: tuple[int, ...]
+    counts: Any
+    reconstruction: ReconstructionScores
+    originals: Any
+    reconstructions: Any
+    likelihood: Mapping[str, LikelihoodScores] = field(default_factory=dict)
+    prior: PriorScores | None = None
+    samples: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    facts: Sequence[str] = ()
+
+
+def image_report(run: ImageRun) -> Report:
+    """The page about `run`, for `write_report`."""
+    use = codebook_use(run.counts)
+    sections = [_reconstructions(run), _codes(run, use)]
+    if run.samples:
+        sections.insert(0, _samples(run))
+    if run.prior is not None:
+        sections.append(_prior(run.prior))
+    if run.likelihood:
+        sections.append(_likelihood(run.likelihood))
+    sections += [_training(name, records) for name, records in run.metrics.items() if records]
+    if run.settings:
+        items = [Settings(title, values) for title, values in run.settings.items()]
+        sections.append(Section("Configuration", items, "Every flag of the run; the same lines stand in config.flags."))
+    return Report(run.name, _subtitle(run), _headline(run, use), sections, "VQ-VAE · images", run.facts)
+
+
+def compression_ratio(image_shape: Sequence[int], code_shape: Sequence[int], num_codes: int) -> float:
+    """Bits of an 8-bit image over bits of its codes. Paper: section 4.1, 128 x 128 x 3 x 8 / (32 x 32 x 9) = 42.6."""
+    return math.prod(image_shape) * 8 / (math.prod(code_shape) * math.log2(num_codes))
+
+
+def _subtitle(run: ImageRun) -> str:
+    height, width, channels = np.asarray(run.originals).shape[1:]
+    grid = " × ".join(str(side) for side in run.code_shape)
+    bits = math.prod(run.code_shape) * math.log2(run.num_codes)
+    kind = "colour" if channels == 3 else "grey"
+    return (
+        f"{run.dataset}: {height} × {width} {kind} images as {grid} codes of {run.num_codes} words, "
+        f"{bits:,.0f} bits an image. Scores are of all {run.reconstruction.num_examples:,} images of the split "
+        f"“{run.split}”, rounded to 8 bits as an export serves them."
+    )
+
+
+def _headline(run: ImageRun, use: CodebookUse) -> list[Number]:
+    scores = run.reconstruction
+    ratio = compression_ratio(np.asarray(run.originals).shape[1:], run.code_shape, run.num_codes)
+    numbers = [
+        Number("normalised MSE", scores.normalized_mse, "", NMSE, 4),
+        Number("PSNR", scores.psnr, "dB", PSNR, 2),
+        Number("SSIM", scores.ssim, "", SSIM, 3),
+        Number("perplexity", use.perplexity, "", PERPLEXITY, 1),
+        Number("compression", ratio, "×", RATIO, 1),
+    ]
+    if run.prior is not None:
+        numbers.append(Number("prior", run.prior.bits_per_code, "bits/code", PRIOR, 3))
+    return numbers
+
+
+def _reconstructions(run: ImageRun) -> Section:
+    width = np.asarray(run.originals).shape[2]
+    columns = max(1, min(len(run.originals), MAX_PIXELS // (2 * max(width, 64) + 16)))
+    grid = pair_grid(run.originals, run.reconstructions, columns, gap=max(2, width // 8))
+    alt = f"{len(run.originals)} images, each beside its reconstruction"
+    picture = _crisp(grid, alt, "Left of each pair: the original. Right: decoded from its codes.")
+    scores = run.reconstruction
+    rows = [
+        Row("normalised MSE", [scores.normalized_mse], "", NMSE, 4),
+        Row("mean squared error", [scores.mse], "of x / 255", "", 6),
+        Row("PSNR", [scores.psnr], "dB", PSNR, 2),
+        Row("SSIM", [scores.ssim], "", SSIM, 4),
+        Row("images", [scores.num_examples]),
+    ]
+    return Section("Reconstructions", [picture, Table([run.split], rows)])
+
+
+def _codes(run: ImageRun, use: CodebookUse) -> Section:
+    books = use.per_codebook if len(use.per_codebook) > 1 else ()
+    columns = ["all", *(f"codebook {i}" for i in range(1, len(books) + 1))] if books else [run.split]
+    uses = [use, *books]
+    rows = [
+        Row("perplexity", [u.perplexity for u in uses], f"of {run.num_codes}", PERPLEXITY, 1),
+        Row("entropy", [u.entropy_bits for u in uses], "bits/code", UNIGRAM, 3),
+        Row("codes in use", [u.codes_in_use for u in uses]),
+        Row("dead codes", [u.dead_codes for u in uses], "", DEAD),
+        Row("codes counted", [u.num_symbols for u in uses]),
+    ]
+    usage = _themed(lambda theme: plots.code_usage(run.counts, theme), "How often each code is used, most used first")
+    return Section("Codebook", [usage, Table(columns, rows)])
+
+
+def _samples(run: ImageRun) -> Section:
+    rows = []
+    for name, images in run.samples.items():
+        what = f"{len(images)} samples" + (f" of the class {name}" if name else "")
+        rows.append((name, _crisp(image_grid(images, len(images)), what, room=MAX_PIXELS - 140)))
+    text = "Codes drawn from the prior, decoded" + ("; one row a class." if len(rows) > 1 else ".")
+    return Section("Samples", [Gallery(rows)], text)
+
+
+def _prior(scores: PriorScores) -> Section:
+    rows = [
+        Row("uniform", [scores.uniform_bits, scores.uniform_bits / scores.uniform_bits * 100], "%", UNIFORM),
+        Row("frequencies alone", [scores.unigram_bits, scores.unigram_bits / scores.uniform_bits * 100], "%", UNIGRAM),
+        Row("learned prior", [scores.bits_per_code, scores.bits_per_code / scores.uniform_bits * 100], "%", PRIOR),
+    ]
+    return Section("Prior", [Table(["bits/code", "of uniform"], rows)])
+
+
+def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
+    each = list(scores.values())
+    rows = [
+        Row("total", [s.bits_per_dim for s in each], "bits/dim", BITS),
+        Row("distortion", [s.distortion_bits_per_dim for s in each], "bits/dim", DISTORTION),
+        Row("rate", [s.rate_bits_per_dim for s in each], "bits/dim", RATE),
+        Row("total", [s.nats for s in each], "nats/image", "", 1),
+        Row("standard error", [s.standard_error for s in each], "bits/dim", "Of the total, over images.", 4),
+    ]
+    return Section("Likelihood", [Table([f"{name} prior" for name in scores], rows)])
+
+
+def _training(name: str, records: Sequence[Mapping[str, Any]]) -> Section:
+    left_out = {"step", "seconds", "steps_per_second", "learning_rate"}
+    keys = list(dict.fromkeys(key for record in records for key in record if key not in left_out))
+    panels = {key.replace("_", " "): [key] for key in keys}
+    curves = _themed(
+        lambda theme: plots.training_curves(records, panels, theme), f"Curves of {', '.join(panels)} over the steps"
+    )
+    return Section(f"Training: {name}", [curves], "Over the training step; faint: as logged, strong: smoothed.")
+
+
+def _themed(draw: Callable[[plots.Theme], bytes], alt: str) -> Picture:
+    return Picture(draw(plots.LIGHT), alt, dark=draw(plots.DARK))
+
+
+def _crisp(grid: np.ndarray, alt: str, caption: str = "", room: int = MAX_PIXELS) -> Picture:
+    """A picture of few pixels, enlarged by an integer where it fits."""
+    width = grid.shape[1]
+    return Picture(encode_png(grid), alt, caption, pixels=width * max(1, min(4, room // width)), crisp=True)
+
+
+__all__ = ["ImageRun", "Item", "compression_ratio", "image_report"]

@@ -1,0 +1,77 @@
+"""Bits per dimension of the evidence lower bound, over a whole split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vq_vae_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class LikelihoodScores:
+    """The bound on -log p(x), split: `bits_per_dim` = `distortion` + `rate`, all in bits per dimension of x."""
+
+    num_examples: int
+    num_dims: int
+    """Dimensions of one example: height x width x channels."""
+    bits_per_dim: float
+    distortion_bits_per_dim: float
+    rate_bits_per_dim: float
+    nats: float
+    """Mean of -log p(x) over the examples, as bounded, in nats."""
+    standard_error: float
+    """Of `bits_per_dim`, over examples."""
+
+
+def likelihood_scores(
+    elbo: Callable[[Mapping[str, Any]], Mapping[str, Any]], batches: Iterable[Mapping[str, Any]]
+) -> LikelihoodScores:
+    """Streams a split through `elbo`.
+
+    Equation: bits/dim = (distortion + rate) / (dimensions log 2), distortion = -log p(x|z_q(x)), rate = -log p(z).
+    Paper: section 3.1 (the bound), table 1 (bits/dim).
+
+    Args:
+        elbo: batch -> {"distortion", "rate"} in nats `[batch]`, as `VQVAE.elbo`; compile it first.
+        batches: dictionaries with "x", every example once.
+
+    Raises:
+        UserError: the split is empty, or the bound of some example is not finite.
+    """
+    distortions: list[np.ndarray] = []
+    rates: list[np.ndarray] = []
+    dims = 0
+    for batch in batches:
+        terms = elbo(batch)
+        distortions.append(np.asarray(terms["distortion"], np.float64).reshape(-1))
+        rates.append(np.asarray(terms["rate"], np.float64).reshape(-1))
+        dims = math.prod(batch["x"].shape[1:])
+    if not distortions:
+        raise UserError("No example came to be evaluated; choose a split that is not empty.")
+    return _scores(np.concatenate(distortions), np.concatenate(rates), dims)
+
+
+def _scores(distortion: np.ndarray, rate: np.ndarray, dims: int) -> LikelihoodScores:
+    nats = distortion + rate
+    wrong = int(np.sum(~np.isfinite(nats)))
+    if wrong:
+        raise UserError(
+            f"The bound on log p(x) is not finite for {wrong} of {nats.size} examples; "
+            "the model has diverged, train it again with a smaller --learning_rate."
+        )
+    scale = 1.0 / (dims * math.log(2.0))
+    spread = float(np.std(nats, ddof=1)) if nats.size > 1 else 0.0
+    return LikelihoodScores(
+        num_examples=nats.size,
+        num_dims=dims,
+        bits_per_dim=float(np.mean(nats)) * scale,
+        distortion_bits_per_dim=float(np.mean(distortion)) * scale,
+        rate_bits_per_dim=float(np.mean(rate)) * scale,
+        nats=float(np.mean(nats)),
+        standard_error=spread / math.sqrt(nats.size) * scale,
+    )
