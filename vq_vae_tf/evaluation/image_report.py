@@ -17,7 +17,6 @@ from vq_vae_tf.evaluation.prior import PriorScores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores
 from vq_vae_tf.evaluation.report import (
     Gallery,
-    Item,
     Number,
     Picture,
     Report,
@@ -25,6 +24,7 @@ from vq_vae_tf.evaluation.report import (
     Section,
     Settings,
     Table,
+    format_number,
 )
 
 MAX_PIXELS = 900
@@ -136,17 +136,16 @@ def _headline(run: ImageRun, use: CodebookUse) -> list[Number]:
         Number("PSNR", scores.psnr, "dB", PSNR, 2),
         Number("SSIM", scores.ssim, "", SSIM, 3),
         Number("perplexity", use.perplexity, "", PERPLEXITY, 1),
-        Number("compression", ratio, "×", RATIO, 1),
+        Number("compression", ratio, ": 1", RATIO, 1),
     ]
     if run.prior is not None:
-        numbers.append(Number("prior", run.prior.bits_per_code, "bits/code", PRIOR, 3))
+        numbers.append(Number("prior", run.prior.bits_per_code, "bits/code", PRIOR, 2))
     return numbers
 
 
 def _reconstructions(run: ImageRun) -> Section:
     width = np.asarray(run.originals).shape[2]
-    columns = max(1, min(len(run.originals), MAX_PIXELS // (2 * max(width, 64) + 16)))
-    grid = pair_grid(run.originals, run.reconstructions, columns, gap=max(2, width // 8))
+    grid = pair_grid(run.originals, run.reconstructions, _columns(len(run.originals), width), gap=max(2, width // 8))
     alt = f"{len(run.originals)} images, each beside its reconstruction"
     picture = _crisp(grid, alt, "Left of each pair: the original. Right: decoded from its codes.")
     scores = run.reconstruction
@@ -179,18 +178,20 @@ def _samples(run: ImageRun) -> Section:
     rows = []
     for name, images in run.samples.items():
         what = f"{len(images)} samples" + (f" of the class {name}" if name else "")
-        rows.append((name, _crisp(image_grid(images, len(images)), what, room=MAX_PIXELS - 140)))
+        rows.append((name, _crisp(image_grid(images, len(images) if name else 8), what, room=MAX_PIXELS - 140)))
     text = "Codes drawn from the prior, decoded" + ("; one row a class." if len(rows) > 1 else ".")
     return Section("Samples", [Gallery(rows)], text)
 
 
 def _prior(scores: PriorScores) -> Section:
-    rows = [
-        Row("uniform", [scores.uniform_bits, scores.uniform_bits / scores.uniform_bits * 100], "%", UNIFORM),
-        Row("frequencies alone", [scores.unigram_bits, scores.unigram_bits / scores.uniform_bits * 100], "%", UNIGRAM),
-        Row("learned prior", [scores.bits_per_code, scores.bits_per_code / scores.uniform_bits * 100], "%", PRIOR),
-    ]
-    return Section("Prior", [Table(["bits/code", "of uniform"], rows)])
+    bits = {
+        ("uniform", UNIFORM): scores.uniform_bits,
+        ("frequencies alone", UNIGRAM): scores.unigram_bits,
+        ("learned prior", PRIOR): scores.bits_per_code,
+    }
+    each = scores.codes_per_example
+    rows = [Row(name, [b, format_number(b * each, 1)], "", meaning) for (name, meaning), b in bits.items()]
+    return Section("Prior", [Table(["bits/code", "bits/image"], rows)])
 
 
 def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
@@ -219,10 +220,13 @@ def _themed(draw: Callable[[plots.Theme], bytes], alt: str) -> Picture:
     return Picture(draw(plots.LIGHT), alt, dark=draw(plots.DARK))
 
 
+def _columns(pairs: int, width: int) -> int:
+    """Pairs in a row: as many as fit with images of 64 CSS pixels or more; fewer if the last row is full then."""
+    most = max(1, min(pairs, MAX_PIXELS // (2 * max(width, 64) + 16)))
+    return next((c for c in range(most, most // 2, -1) if pairs % c == 0), most)
+
+
 def _crisp(grid: np.ndarray, alt: str, caption: str = "", room: int = MAX_PIXELS) -> Picture:
-    """A picture of few pixels, enlarged by an integer where it fits."""
-    width = grid.shape[1]
-    return Picture(encode_png(grid), alt, caption, pixels=width * max(1, min(4, room // width)), crisp=True)
-
-
-__all__ = ["ImageRun", "Item", "compression_ratio", "image_report"]
+    """A picture of few pixels, enlarged by an integer; one that does not fit is left to the browser to reduce."""
+    factor = min(4, room // grid.shape[1])
+    return Picture(encode_png(grid), alt, caption, pixels=grid.shape[1] * factor or room, crisp=factor > 0)

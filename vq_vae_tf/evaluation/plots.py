@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vq_vae_tf.evaluation.grids import image_grid, pair_grid, upscale
 
+THIN_SPACE = "\u2009"
 DPI = 160
 WIDTH = 9.0
 """Inches; at 160 dots an inch the curves stay sharp on a screen of double density."""
@@ -53,7 +54,7 @@ def training_curves(
     """
     found = {title: [key for key in keys if len(_series(records, key)[0])] for title, keys in panels.items()}
     found = {title: keys for title, keys in found.items() if keys}
-    columns = min(3, max(1, len(found)))
+    columns = 2 if len(found) == 4 else min(3, max(1, len(found)))
     rows = max(1, math.ceil(len(found) / columns))
     figure = _figure(WIDTH, 2.5 * rows)
     for index, (title, keys) in enumerate(found.items()):
@@ -104,9 +105,9 @@ def reconstruction_pairs(
 def samples_by_class(samples: Mapping[str, Any], factor: int = 2, theme: Theme = LIGHT) -> bytes:
     """One row a class with its name at the left.
 
-    `samples` maps a name to `[n, height, width, channels]` in 0..255; names may be empty where there are no labels.
+    `samples` maps a name to `[n, height, width, channels]` in 0..255; the name "" (no labels) gives rows of eight.
     """
-    rows = [(name, upscale(image_grid(images, len(images)), factor)) for name, images in samples.items()]
+    rows = [(n, upscale(image_grid(images, len(images) if n else 8), factor)) for n, images in samples.items()]
     return _labelled(rows, 7 * max(len(name) for name in samples) + 12, "", theme)
 
 
@@ -146,13 +147,9 @@ def _style(axes: Axes, theme: Theme, title: str, xlabel: str = "", ylabel: str =
     axes.grid(axis="y", color=theme.rule, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8, labelcolor=theme.muted)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-
-
-def _thousands(value: float, _: Any = None) -> str:
-    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", THIN_SPACE)))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -196,7 +196,7 @@ def render(report: Report) -> str:
         f"<title>{_text(report.title)}</title><style>{STYLE}</style></head><body><main>"
         f'<header><p class="kicker">{_text(report.kicker)}</p><h1>{_text(report.title)}</h1>'
         f'<p class="subtitle">{_text(report.subtitle)}</p></header>'
-        f'<nav>{links}<a href="#notes">What the numbers mean</a></nav>'
+        f'<nav>{links}<a href="#notes">Notes</a></nav>'
         f'<div class="tiles">{headline}</div>{sections}{notes.html()}<footer>{colophon}</footer></main></body></html>\n'
     )
 
@@ -242,9 +242,9 @@ def _data(png: bytes) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(str(v) for v in value)
-    return str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) or "–"
 
 
 def _text(text: str) -> str:

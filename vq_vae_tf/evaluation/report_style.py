@@ -23,9 +23,9 @@ nav{display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;padding:.75rem 0;border-top:1px
 border-bottom:1px solid var(--rule);font:.85rem/1.5 var(--sans)}
 a{color:var(--accent);text-decoration:none}
 a:hover{text-decoration:underline}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1.6rem 1.5rem;margin:2.2rem 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:1.6rem 1.2rem;margin:2.2rem 0 0}
 .value{font:400 1.85rem/1.1 var(--sans);letter-spacing:-.02em;font-variant-numeric:tabular-nums;white-space:nowrap}
-.value .unit{color:var(--muted);font-size:.9rem;letter-spacing:0}
+.value .unit{color:var(--muted);font-size:.85rem;letter-spacing:0}
 .label{margin-top:.35rem;color:var(--muted);font:.85rem/1.4 var(--sans)}
 section{margin-top:3.6rem}
 h2{margin:0 0 .8rem;font-size:1.45rem;font-weight:600;line-height:1.25;letter-spacing:-.005em}
