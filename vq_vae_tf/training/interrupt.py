@@ -1,0 +1,59 @@
+"""A polite stop: SIGTERM or Ctrl-C lets the running step end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """A run was asked to stop, saved a checkpoint after `step` and can be continued.
+
+    Attributes:
+      step: steps done.
+      exit_status: what the process should end with (128 + the signal's number).
+    """
+
+    def __init__(self, step: int, steps: int, received: signal.Signals) -> None:
+        self.step = step
+        self.exit_status = 128 + received
+        super().__init__(
+            f"{received.name} received: stopped after step {step} of {steps} with a checkpoint; "
+            "run the same command again to continue."
+        )
+
+
+class StopRequest:
+    """Remembers the first signal; `received` is None until one comes."""
+
+    received: signal.Signals | None = None
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Catches SIGTERM and SIGINT while the block runs; a second one acts as usual, at once.
+
+    Outside the main thread, where Python installs no handlers, it catches nothing.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        del frame
+        request.received = signal.Signals(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, remember)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

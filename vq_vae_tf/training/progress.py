@@ -1,0 +1,59 @@
+"""One line that says how far a run is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class Progress:
+    """`vqvae  1200/10000  15.3 step/s  9m35s left  loss 0.0712  ...`, rewritten in place on a terminal.
+
+    Elsewhere (a log file, a pipe) one such line every half minute.
+    """
+
+    def __init__(self, total: int, start: int, title: str = "", stream: TextIO | None = None) -> None:
+        self._total, self._first, self._title = total, start, title
+        self._stream = stream if stream is not None else sys.stderr
+        self._started = self._printed = time.monotonic()
+        self._width = 0
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Shows `step` steps done and the latest metrics (the first four)."""
+        now = time.monotonic()
+        terminal = self._stream.isatty()
+        if not terminal and now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed = now
+        self._show(self._line(step, now - self._started, metrics), "\r" if terminal else "\n")
+
+    def close(self) -> None:
+        """Ends the line on a terminal."""
+        if self._width:
+            self._stream.write("\n")
+            self._stream.flush()
+            self._width = 0
+
+    def _line(self, step: int, seconds: float, metrics: Mapping[str, float]) -> str:
+        rate = (step - self._first) / max(seconds, 1e-9)
+        left = _duration((self._total - step) / rate) if rate > 0 else "?"
+        shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:4]]
+        return "  ".join([self._title, f"{step}/{self._total}", f"{rate:.3g} step/s", f"{left} left", *shown]).strip()
+
+    def _show(self, line: str, end: str) -> None:
+        if end == "\r":
+            self._stream.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
