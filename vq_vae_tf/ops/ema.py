@@ -1,0 +1,101 @@
+"""Codes as moving averages of the vectors they stand for, and new codes for those that nothing uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from vq_vae_tf.ops.random import counter_uniform
+from vq_vae_tf.ops.replicas import replica_count, replica_index, replica_sum
+
+
+def code_histogram(codes: Any, weights: Any, num_codes: int) -> Any:
+    """How often each code occurs: n_k = sum_i w_i [codes_i = k].
+
+    Args:
+        codes: int32 `[n]` or `[n, num_codebooks]`.
+        weights: float32 `[n]`, e.g. 1 where a vector counts and 0 where not.
+        num_codes: codes per codebook.
+
+    Returns:
+        float32 `[num_codes]` or `[num_codebooks, num_codes]`.
+    """
+    if len(codes.shape) == 1:
+        return ops.segment_sum(weights, codes, num_segments=num_codes)
+    books = codes.shape[1]
+    flat = ops.reshape(codes + num_codes * ops.arange(books, dtype="int32"), (-1,))
+    counts = ops.segment_sum(ops.repeat(weights, books), flat, num_segments=books * num_codes)
+    return ops.reshape(counts, (books, num_codes))
+
+
+def ema_counts(old: Any, counts: Any, decay: float) -> Any:
+    """The moving average of the counts: N' = decay N + (1 - decay) n. Paper appendix A.1, equation 6.
+
+    Args:
+        old: float32 `[...]`; 0 means: never set, never used.
+        counts: float32 `[...]`, of this step.
+        decay: in [0, 1).
+
+    Returns:
+        float32 `[...]`, positive once a code was set or used, however long ago.
+    """
+    new = decay * old + (1.0 - decay) * counts
+    return ops.where(old + counts > 0.0, ops.maximum(new, 1e-20), 0.0)
+
+
+def ema_codebook(codebook: Any, residual_sums: Any, new_counts: Any, decay: float) -> Any:
+    """The codebook m' / N' of the moving averages m of the sums and N of the counts. Paper appendix A.1, equations 6 to 8.
+
+    With m = N e kept by construction, m' / N' = e + (1 - decay) sum_{i: code k} (z_i - e_k) / N'. So a code that nothing
+    used stays where it is, to the last bit, and there is no second state that could disagree with the codebook.
+
+    Args:
+        codebook: float32 `[..., dim]`.
+        residual_sums: float32 `[..., dim]`: per code, the sum of z_i - e_k over the vectors assigned to it.
+        new_counts: float32 `[...]`, from `ema_counts`.
+        decay: in [0, 1).
+    """
+    return codebook + (1.0 - decay) * residual_sums / ops.maximum(new_counts, 1e-20)[..., None]
+
+
+def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) -> tuple[Any, Any]:
+    """Random vectors of the global batch, different ones for different slots, the same on every replica.
+
+    Slot k draws from the k-th of `slots` equal strata of the batch, turned by a random amount: no sorting of the batch.
+
+    Args:
+        vectors: float32 `[n, dim]`, this replica's.
+        valid: bool `[n]`, which of them may be drawn.
+        needed: bool `[slots]`, which slots want one.
+        seed: of the random numbers.
+        step: scalar int32.
+
+    Returns:
+        float32 `[slots, dim]`, zero where nothing was drawn, and bool `[slots]`: was something drawn? Fewer than
+        `slots` valid vectors serve only as many slots.
+    """
+    slots = needed.shape[0]
+    ranks = ops.cumsum(ops.cast(valid, "int32"))
+    here = ops.sum(ops.cast(valid, "int32"))
+    order = ops.arange(replica_count(), dtype="int32")
+    sizes = replica_sum(ops.where(order == replica_index(), here, 0))
+    before, total = ops.sum(ops.where(order < replica_index(), sizes, 0)), ops.sum(sizes)
+
+    uniform = counter_uniform(seed, step, slots + 1)
+    size = ops.cast(total, "float32")
+    stratum = (ops.arange(slots, dtype="float32") + uniform[:-1]) * (size / slots)
+    stratum = ops.minimum(ops.cast(stratum, "int32"), total - 1)
+    fresh = ops.concatenate([stratum[:1] >= 0, stratum[1:] != stratum[:-1]])
+    turn = ops.cast(uniform[-1] * size, "int32")
+    local = ops.mod(stratum + turn, ops.maximum(total, 1)) - before
+    mine = needed & fresh & (local >= 0) & (local < here)
+
+    def gather() -> Any:
+        rows = ops.searchsorted(ranks, ops.maximum(local, 0) + 1)
+        drawn = ops.take(vectors, ops.clip(ops.cast(rows, "int32"), 0, ops.shape(vectors)[0] - 1), axis=0)
+        return ops.where(mine[:, None], drawn, 0.0)
+
+    drawn = ops.cond(ops.any(mine), gather, lambda: ops.zeros((slots, vectors.shape[1]), "float32"))
+    drawn, hits = replica_sum((drawn, ops.cast(mine, "int32")))
+    return drawn, hits > 0

@@ -1,0 +1,260 @@
+"""What every quantizer is: a layer from vectors to codes and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from vq_vae_tf.ops.ema import code_histogram
+from vq_vae_tf.ops.entropy import perplexity
+from vq_vae_tf.ops.replicas import replica_count, replica_sum
+
+
+class Quantizer(keras.layers.Layer):
+    """Abstract: z -> codes -> z_q, with what all quantizers share (shapes, masks, dtypes, counts, error messages).
+
+    A quantizer defines `_assign`, `_lookup`, `codebook` and, where it differs, `_quantize`, `_prepare`, `_learn`.
+
+    Args:
+        num_codes: codes per codebook.
+        embedding_dim: dim of the vectors.
+        num_codebooks: codes per vector; `None`: one, and no axis for it.
+    """
+
+    def __init__(self, num_codes: int, embedding_dim: int, num_codebooks: int | None = None, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self._require("num_codes", num_codes, num_codes >= 2, "at least 2")
+        self._require("embedding_dim", embedding_dim, embedding_dim >= 1, "at least 1")
+        self._require("num_codebooks", num_codebooks, num_codebooks is None or num_codebooks >= 1, "None or at least 1")
+        self.num_codes, self.embedding_dim, self.num_codebooks = num_codes, embedding_dim, num_codebooks
+        self.supports_masking = True
+        self._usage = CodeUsage(self)
+
+    def _require(self, name: str, value: Any, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"{type(self).__name__} received {name}={value!r}; expected {expected}.")
+
+    # Shapes
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the state; `input_shape` is `[batch, *grid, embedding_dim]`.
+
+        Raises:
+            ValueError: the rank is below 2, or the last axis is not `embedding_dim`.
+        """
+        shape = tuple(input_shape)
+        if len(shape) < 2 or shape[-1] != self.embedding_dim:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' received an input of shape {shape}; expected "
+                f"[batch, *grid, {self.embedding_dim}], that is at least two axes and embedding_dim={self.embedding_dim} last."
+            )
+        if self.built:
+            return
+        books = () if self.num_codebooks is None else (self.num_codebooks,)
+        self.code_counts = self._state("code_counts", (*books, self.num_codes))
+        self._build_state()
+        self.built = True
+
+    def _build_state(self) -> None:
+        """Creates what this quantizer keeps beyond the counts."""
+
+    def _state(self, name: str, shape: tuple[int, ...], initializer: Any = "zeros", dtype: str = "float32") -> Any:
+        # Every replica computes the same new value, so any one of them is the value of all.
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False,
+            autocast=False, aggregation="only_first_replica",
+        )  # fmt: skip
+
+    def _ensure_built(self) -> None:
+        if not self.built:
+            with keras.name_scope(self.name):
+                self.build((None, self.embedding_dim))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """That of the input."""
+        return tuple(input_shape)
+
+    def code_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of one example's codes: `[*grid]` or `[*grid, num_codebooks]` for z of `[*grid, embedding_dim]`."""
+        grid = tuple(shape)[:-1]
+        return grid if self.num_codebooks is None else (*grid, self.num_codebooks)
+
+    # z -> z_q
+
+    def call(self, z: Any, mask: Any = None, training: bool | None = None) -> Any:
+        """The quantized z, same shape and dtype, with gradients to z; adds the losses; counts and learns when training.
+
+        Args:
+            z: float `[batch, *grid, embedding_dim]`.
+            mask: bool `[batch]`, `[batch, time]` ... up to `[batch, *grid]`: which vectors count in the loss, the
+                statistics and the learning. Every vector is quantized.
+            training: whether to count and, unless the layer is frozen (`trainable = False`), to learn.
+
+        Raises:
+            ValueError: the shape is wrong.
+        """
+        self.build(z.shape)
+        vectors = ops.reshape(ops.cast(z, "float32"), (-1, self.embedding_dim))
+        rows = self._rows(z, mask)
+        finite = ops.isfinite(ops.sum(ops.stop_gradient(vectors), axis=-1))
+        valid = finite if rows is None else finite & rows
+        training = bool(training) and vectors.shape[0] != 0
+        if training and self.trainable:
+            self._prepare(ops.stop_gradient(vectors), valid)
+        codes, output, loss = self._quantize(vectors, rows, training)
+        self.add_loss(loss)
+        if training:
+            counts = replica_sum(code_histogram(codes, ops.cast(valid, "float32"), self.num_codes))
+            self.code_counts.assign_add(counts)
+            if self.trainable:
+                self._learn(ops.stop_gradient(vectors), codes, valid, counts)
+        return ops.cast(ops.reshape(output, ops.shape(z)), z.dtype)
+
+    def _rows(self, z: Any, mask: Any) -> Any | None:
+        if mask is None:
+            return None
+        rank = len(mask.shape)
+        if rank > len(z.shape) - 1 or any(
+            a is not None and b is not None and a != b for a, b in zip(mask.shape, z.shape, strict=False)
+        ):
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' received a mask of shape {tuple(mask.shape)} for an input of shape "
+                f"{tuple(z.shape)}; expected the input's leading axes, at most all but the last."
+            )
+        mask = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *(1,) * (len(z.shape) - 1 - rank)))
+        return ops.reshape(ops.broadcast_to(mask, ops.shape(z)[:-1]), (-1,))
+
+    def _mean(self, per_row: Any, rows: Any | None) -> Any:
+        """The mean of `[n]` numbers over the rows that count, on all replicas; 0 if there are none.
+
+        A replica's share is divided by the mean number of rows per replica: the mean of the shares is the global mean.
+        """
+        if rows is None:
+            number = ops.cast(ops.shape(per_row)[0], "float32")
+        else:
+            per_row = ops.where(rows, per_row, 0.0)
+            number = replica_sum(ops.sum(ops.cast(rows, "float32"))) / replica_count()
+        return ops.sum(per_row) / ops.maximum(number, 1.0 / replica_count())
+
+    def _quantize(self, vectors: Any, rows: Any | None, training: bool) -> tuple[Any, Any, Any]:
+        """Codes, the output with its gradients, and the loss, for float32 `[n, dim]`; `rows` bool `[n]` or None."""
+        raise NotImplementedError
+
+    def _prepare(self, vectors: Any, valid: Any) -> None:
+        """What changes before a training batch is quantized."""
+
+    def _learn(self, vectors: Any, codes: Any, valid: Any, counts: Any) -> None:
+        """What changes after a training batch was quantized; `counts` are global."""
+
+    # Codes
+
+    def encode(self, z: Any) -> Any:
+        """The codes of z.
+
+        Args:
+            z: float `[batch, *grid, embedding_dim]`.
+
+        Returns:
+            int32 `[batch, *grid]`, or `[batch, *grid, num_codebooks]`.
+        """
+        z = ops.convert_to_tensor(z)
+        self.build(z.shape)
+        codes = self._assign(ops.reshape(ops.cast(z, "float32"), (-1, self.embedding_dim)))
+        return ops.reshape(codes, (ops.shape(z)[0], *self.code_shape(ops.shape(z)[1:])))
+
+    def decode(self, codes: Any) -> Any:
+        """The vectors that the codes stand for.
+
+        Args:
+            codes: integers `[batch, *grid]`, or `[batch, *grid, num_codebooks]`, in [0, num_codes).
+
+        Returns:
+            float32 `[batch, *grid, embedding_dim]`.
+
+        Raises:
+            ValueError: not integers; another number of codebooks; a code out of range (where values can be seen).
+        """
+        self._ensure_built()
+        codes = self._checked(ops.convert_to_tensor(codes))
+        shape = ops.shape(codes)
+        if self.num_codebooks is None:
+            return ops.reshape(self._lookup(ops.reshape(codes, (-1,))), (*shape, self.embedding_dim))
+        flat = ops.reshape(codes, (-1, self.num_codebooks))
+        return ops.reshape(self._lookup(flat), (*shape[:-1], self.embedding_dim))
+
+    def _checked(self, codes: Any) -> Any:
+        who = f"{type(self).__name__} '{self.name}' was given codes"
+        dtype = keras.backend.standardize_dtype(codes.dtype)
+        if "int" not in dtype:
+            raise ValueError(f"{who} of type {dtype} to decode; expected integers.")
+        if self.num_codebooks is not None and (len(codes.shape) < 1 or codes.shape[-1] != self.num_codebooks):
+            raise ValueError(
+                f"{who} of shape {tuple(codes.shape)} to decode; expected the last axis to be num_codebooks={self.num_codebooks}."
+            )
+        seen = _values(codes)
+        if seen is not None and seen.size and (seen.min() < 0 or seen.max() >= self.num_codes):
+            raise ValueError(
+                f"{who} between {seen.min()} and {seen.max()} to decode; expected codes from 0 to {self.num_codes - 1}."
+            )
+        return ops.cast(codes, "int32")
+
+    def _assign(self, vectors: Any) -> Any:
+        """Codes of float32 `[n, dim]`: int32 `[n]` or `[n, num_codebooks]`."""
+        raise NotImplementedError
+
+    def _lookup(self, codes: Any) -> Any:
+        """Vectors float32 `[n, dim]` of codes `[n]` or `[n, num_codebooks]`."""
+        raise NotImplementedError
+
+    @property
+    def codebook(self) -> Any:
+        """float32 `[num_codes, dim]`, or `[num_codebooks, num_codes, dim]`."""
+        raise NotImplementedError
+
+    def reset_code_counts(self) -> None:
+        """Starts counting anew."""
+        if self.built:
+            self.code_counts.assign(ops.zeros(self.code_counts.shape, "float32"))
+
+
+class CodeUsage(keras.metrics.Metric):
+    """What `fit` shows: `perplexity` and `codes_in_use` of a quantizer's training batches since the epoch began.
+
+    Both are means over the codebooks. NaN before anything was counted. On the JAX backend the counts are out of reach
+    inside the compiled step: the numbers appear at the end of the epoch.
+    """
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        super().__init__(name="code_usage", dtype="float32")
+        self._quantizer = lambda: quantizer
+
+    def update_state(self) -> None:
+        """Nothing: the quantizer counts."""
+
+    def result(self) -> dict[str, Any]:
+        """`{"perplexity", "codes_in_use"}`."""
+        quantizer = self._quantizer()
+        if not quantizer.built or getattr(quantizer.code_counts, "_value", None) is None:
+            return {name: ops.full((), math.nan) for name in ("perplexity", "codes_in_use")}
+        counts = ops.convert_to_tensor(quantizer.code_counts)
+        unknown = ops.where(ops.sum(counts) > 0.0, 0.0, math.nan)
+        return {
+            "perplexity": unknown + ops.mean(perplexity(counts)),
+            "codes_in_use": unknown + ops.mean(ops.sum(ops.cast(counts > 0.0, "float32"), axis=-1)),
+        }
+
+    def reset_state(self) -> None:
+        """Starts counting anew."""
+        self._quantizer().reset_code_counts()
+
+
+def _values(tensor: Any) -> np.ndarray | None:
+    """The numbers in a tensor, or None while a graph is being traced."""
+    try:
+        return np.asarray(ops.convert_to_numpy(tensor))
+    except Exception:  # each backend has its own error for "this tensor has no value yet"
+        return None
