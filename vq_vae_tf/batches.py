@@ -111,6 +111,11 @@ def training_batches(
     Raises: UserError for an empty split or a batch size that the shards do not divide.
     """
     check_batching(store.num_examples, batch_size, num_shards, shard)
+    if batch_size > store.num_examples:
+        raise UserError(
+            f"batch size {batch_size}, but the training split has {store.num_examples} examples: "
+            "expected at most one epoch a batch; give a smaller batch size or more data."
+        )
     local = batch_size // num_shards
 
     def rows(step: tf.Tensor) -> tf.Tensor:
@@ -140,7 +145,7 @@ def check_batching(num_examples: int, batch_size: int, num_shards: int, shard: i
     if batch_size < 1 or num_shards < 1 or batch_size % num_shards:
         raise UserError(
             f"batch size {batch_size} over {num_shards} replicas: expected a positive multiple of {num_shards}; "
-            "change --batch_size."
+            "change the batch size."
         )
     if not 0 <= shard < num_shards:
         raise ValueError(f"shard {shard} of {num_shards}: expected 0 <= shard < num_shards")
