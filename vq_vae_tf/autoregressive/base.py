@@ -1,0 +1,196 @@
+"""What every autoregressive network is: embed the symbols, a causal trunk over sites, a head over channels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from vq_vae_tf.autoregressive.head import ChannelHead
+
+Tensor = Any
+
+
+class AutoregressiveNetwork(keras.layers.Layer):
+    """`p(s) = prod_t p(s_t | s_<t, condition)` over the symbols of one example in raster order, channels innermost.
+
+    A subclass gives three methods about sites (a site = all channels of one grid position):
+    `contexts` (all sites at once), `init_sites` (the empty cache) and `advance` (one site, from the cache).
+    This class turns them into `network(symbols, condition)`, `init_cache` and `step`.
+
+    Args:
+        num_symbols: K, the number of values of a symbol.
+        symbol_shape: shape of one example's symbols, such as `(8, 8)`, `(8, 8, 10)` or `(1024,)`.
+        num_channels: None when every axis of `symbol_shape` is a grid axis; otherwise the size of its last axis,
+            whose symbols are predicted in order at each site.
+        num_labels: number of classes of `condition["label"]`, int32 `[batch]`; 0: not used.
+        condition_features: channels of `condition["map"]`, float `[batch, *grid, condition_features]`; 0: not used.
+        features: width of the embeddings and of the trunk.
+        head_features: width of the head's hidden layer; 0: the same as `features`.
+        dropout: rate inside the blocks of the trunk.
+
+    Raises:
+        ValueError: sizes that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        num_symbols: int,
+        symbol_shape: tuple,
+        num_channels: int | None = None,
+        num_labels: int = 0,
+        condition_features: int = 0,
+        features: int = 64,
+        head_features: int = 0,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_symbols = int(num_symbols)
+        self.symbol_shape = tuple(int(size) for size in symbol_shape)
+        self.num_channels = num_channels
+        self.num_labels = int(num_labels)
+        self.condition_features = int(condition_features)
+        self.features = int(features)
+        self.head_features = int(head_features) or self.features
+        self.dropout = float(dropout)
+        if num_channels is not None and num_channels != self.symbol_shape[-1]:
+            raise ValueError(
+                f"{self.name}: num_channels={num_channels} but symbol_shape={self.symbol_shape}; "
+                "the last axis of symbol_shape must be the channels"
+            )
+        self.grid = self.symbol_shape if num_channels is None else self.symbol_shape[:-1]
+        if not self.grid or min(self.symbol_shape) < 1:
+            raise ValueError(f"{self.name}: symbol_shape={self.symbol_shape} needs a grid axis and sizes of at least 1")
+        self.channels = num_channels or 1
+        self.num_sites = math.prod(self.grid)
+        self.num_positions = self.num_sites * self.channels
+        scale = keras.initializers.RandomNormal(stddev=self.channels**-0.5)
+        self.embedding = keras.layers.Embedding(self.channels * self.num_symbols, self.features, scale, name="symbols")
+        self.head = ChannelHead(self.channels, self.num_symbols, self.head_features, name="head")
+
+    # What a subclass gives.
+
+    def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
+        """Contexts `[batch, *grid, features]` from site embeddings of the same shape, each from earlier sites only."""
+        raise NotImplementedError
+
+    def init_sites(self, batch_size: Any, condition: dict) -> Any:
+        """The trunk's cache before the first site; the condition is projected here, once."""
+        raise NotImplementedError
+
+    def advance(self, previous: Tensor, cache: Any, site: Tensor) -> tuple[Tensor, Any]:
+        """Context `[batch, features]` of `site` from the embedding of the site before it (zeros at site 0)."""
+        raise NotImplementedError
+
+    def build_trunk(self) -> None:
+        """Build the sublayers of the trunk."""
+        raise NotImplementedError
+
+    # What the others use.
+
+    def build(self, symbols_shape: Any = None, condition_shape: Any = None) -> None:
+        """All sizes are known from the constructor."""
+        self.embedding.build()
+        self.head.build((None, self.features), (None, self.features))
+        self.build_trunk()
+
+    def call(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
+        """Logits `[batch, *symbol_shape, num_symbols]` (float32) of every symbol given the ones before it."""
+        return self.predict(self.embed(symbols), condition, training)
+
+    def embed(self, symbols: Tensor) -> Tensor:
+        """One vector a symbol: int32 `[batch, *symbol_shape]` -> `[batch, *grid, channels, features]`."""
+        if tuple(symbols.shape[1:]) != self.symbol_shape:
+            raise ValueError(
+                f"{self.name}: symbols of shape {symbols.shape} given; expected [batch, {self.symbol_shape}]"
+            )
+        symbols = ops.reshape(ops.cast(symbols, "int32"), (-1, *self.grid, self.channels))
+        return self.embedding(symbols + ops.arange(self.channels, dtype="int32") * self.num_symbols)
+
+    def predict(self, embedded: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
+        """Logits from embedded symbols: the causal part, differentiable in `embedded`."""
+        condition = self.checked_condition(condition)
+        context = self.contexts(ops.sum(embedded, axis=-2), condition, training)
+        prefix = ops.cumsum(embedded, axis=-2) - embedded if self.channels > 1 else embedded
+        logits = self.head(context, prefix)
+        return ops.cast(ops.reshape(logits, (-1, *self.symbol_shape, self.num_symbols)), "float32")
+
+    def init_cache(self, batch_size: Any, condition: dict | None = None) -> dict:
+        """What `step` needs before position 0: a pytree of tensors. `batch_size` may be a scalar tensor."""
+        if not self.built:
+            self.build()
+        empty = ops.zeros((batch_size, self.features), dtype=self.compute_dtype)
+        cache = {"trunk": self.init_sites(batch_size, self.checked_condition(condition))}
+        return cache if self.channels == 1 else {**cache, "site": empty, "context": empty}
+
+    def step(self, previous: Tensor, cache: dict, position: Tensor) -> tuple[Tensor, dict]:
+        """Logits `[batch, num_symbols]` (float32) of the symbol at `position` (scalar int32) and the next cache.
+
+        `previous`: int32 `[batch]`, the symbol at `position - 1` (ignored at 0). Positions come in order from 0.
+        """
+        position = ops.cast(position, "int32")
+        channel = (position + self.channels - 1) % self.channels
+        embedded = self.embedding(ops.cast(previous, "int32") + channel * self.num_symbols)
+        embedded = embedded * ops.cast(position > 0, embedded.dtype)
+        if self.channels == 1:
+            context, trunk = self.advance(embedded, cache["trunk"], position)
+            return ops.cast(self.head.channel(context, embedded, 0), "float32"), {"trunk": trunk}
+        return self._channel_step(embedded, cache, position)
+
+    def _channel_step(self, embedded: Tensor, cache: dict, position: Tensor) -> tuple[Tensor, dict]:
+        channel = position % self.channels
+        site = cache["site"] + embedded
+
+        def first_channel() -> tuple:
+            context, trunk = self.advance(site, cache["trunk"], position // self.channels)
+            return context, ops.zeros_like(site), trunk
+
+        context, site, trunk = ops.cond(channel == 0, first_channel, lambda: (cache["context"], site, cache["trunk"]))
+        logits = self.head.channel(context, site, channel)
+        return ops.cast(logits, "float32"), {"trunk": trunk, "site": site, "context": context}
+
+    def checked_condition(self, condition: dict | None) -> dict:
+        """The parts of `condition` that this network was built to need, or a ValueError that says what is wrong."""
+        condition = condition or {}
+        checked = {}
+        if self.num_labels:
+            checked["label"] = self._checked_label(condition.get("label"))
+        if self.condition_features:
+            checked["map"] = self._checked_map(condition.get("map"))
+        return checked
+
+    def _checked_label(self, label: Any) -> Tensor:
+        if label is None:
+            raise ValueError(
+                f"{self.name}: no condition['label'] given; expected int32 [batch] in 0..{self.num_labels - 1}"
+            )
+        values = concrete(label)
+        if values is not None and values.size and not (0 <= values.min() and values.max() < self.num_labels):
+            wrong = values[(values < 0) | (values >= self.num_labels)].flat[0]
+            raise ValueError(f"{self.name}: label {wrong} is out of range; expected 0..{self.num_labels - 1}")
+        return ops.cast(label, "int32")
+
+    def _checked_map(self, features: Any) -> Tensor:
+        expected = (*self.grid, self.condition_features)
+        given = None if features is None else tuple(features.shape)
+        if given is None or given[1:] != expected:
+            raise ValueError(f"{self.name}: condition['map'] of shape {given} given; expected [batch, {expected}]")
+        return ops.cast(features, self.compute_dtype)
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        names = ("num_symbols", "symbol_shape", "num_channels", "num_labels", "condition_features", "features")
+        ours = {name: getattr(self, name) for name in (*names, "head_features", "dropout")}
+        return {**super().get_config(), **ours}
+
+
+def concrete(x: Any) -> np.ndarray | None:
+    """The values of `x`, or None when they are not known yet (a tensor of a graph being traced)."""
+    try:
+        return np.asarray(x)
+    except (NotImplementedError, TypeError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,70 @@
+"""From the context of a site to the logits of its channels, predicted in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class ChannelHead(keras.layers.Layer):
+    """Logits of channel `c` from the site's context and the channels before it.
+
+    `h = relu(A_c context + B_c prefix_c + a_c)`, `h <- h + relu(U_c h + u_c)`, `logits_c = V_c h + v_c`,
+    where `prefix_c` is the sum of the embeddings of channels `0..c-1` of the same site.
+
+    Differs from the paper (Gated PixelCNN, section 2.2: feature maps split into one group a channel, masks in every
+    layer): the trunk sees whole sites and only this head sees channels, so no weight is masked and the trunk runs
+    once a site however many channels there are.
+    """
+
+    def __init__(self, num_channels: int, num_symbols: int, features: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_channels = num_channels
+        self.num_symbols = num_symbols
+        self.features = features
+
+    def build(self, context_shape: tuple, prefix_shape: tuple) -> None:
+        """Make one set of weights a channel, stacked on the first axis."""
+        channels, hidden = self.num_channels, self.features
+        self.from_context = self._weight("from_context", context_shape[-1], hidden)
+        self.from_prefix = self._weight("from_prefix", prefix_shape[-1], hidden) if channels > 1 else None
+        self.context_bias = self.add_weight(name="context_bias", shape=(channels, hidden), initializer="zeros")
+        self.mix = self._weight("mix", hidden, hidden)
+        self.mix_bias = self.add_weight(name="mix_bias", shape=(channels, hidden), initializer="zeros")
+        self.to_logits = self._weight("to_logits", hidden, self.num_symbols)
+        self.logits_bias = self.add_weight(name="logits_bias", shape=(channels, self.num_symbols), initializer="zeros")
+
+    def _weight(self, name: str, rows: int, columns: int) -> Any:
+        limit = (6.0 / (rows + columns)) ** 0.5
+        initializer = keras.initializers.RandomUniform(-limit, limit)
+        return self.add_weight(name=name, shape=(self.num_channels, rows, columns), initializer=initializer)
+
+    def call(self, context: Tensor, prefix: Tensor) -> Tensor:
+        """Context `[batch, *grid, dim]`, prefix `[batch, *grid, channels, dim]` -> `[batch, *grid, channels, K]`."""
+        logits = [self.channel(context, prefix[..., c, :], c) for c in range(self.num_channels)]
+        return ops.stack(logits, axis=-2)
+
+    def channel(self, context: Tensor, prefix: Tensor, channel: Any) -> Tensor:
+        """Logits `[..., K]` of one channel (an int or a scalar int32 tensor) from `[..., dim]` and `[..., dim]`."""
+        hidden = ops.matmul(context, self._of(self.from_context, channel)) + self._of(self.context_bias, channel)
+        if self.from_prefix is not None:
+            hidden = hidden + ops.matmul(prefix, self._of(self.from_prefix, channel))
+        hidden = ops.relu(hidden)
+        mixed = ops.matmul(hidden, self._of(self.mix, channel)) + self._of(self.mix_bias, channel)
+        hidden = hidden + ops.relu(mixed)
+        return ops.matmul(hidden, self._of(self.to_logits, channel)) + self._of(self.logits_bias, channel)
+
+    def _of(self, weight: Any, channel: Any) -> Tensor:
+        if isinstance(channel, int):
+            return ops.convert_to_tensor(weight)[channel]
+        return ops.take(weight, channel, axis=0)
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        sizes = {"num_channels": self.num_channels, "num_symbols": self.num_symbols, "features": self.features}
+        return {**super().get_config(), **sizes}
