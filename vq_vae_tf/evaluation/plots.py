@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vq_vae_tf.evaluation.grids import image_grid, pair_grid, upscale
@@ -56,7 +57,7 @@ def training_curves(
     found = {title: keys for title, keys in found.items() if keys}
     columns = 2 if len(found) == 4 else min(3, max(1, len(found)))
     rows = max(1, math.ceil(len(found) / columns))
-    figure = _figure(WIDTH, 2.5 * rows)
+    figure = _figure(WIDTH, 2.6 * rows)
     for index, (title, keys) in enumerate(found.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
         _style(axes, theme, title)
@@ -129,7 +130,7 @@ def _labelled(rows: Sequence[tuple[str, np.ndarray]], margin: int, title: str, t
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0.0)
     return figure

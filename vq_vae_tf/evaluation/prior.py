@@ -27,6 +27,11 @@ class PriorScores:
     """Cross entropy of the split under the prior."""
 
     @property
+    def saved(self) -> float:
+        """Share of the uniform bits that the prior saves, 0..1."""
+        return 1.0 - self.bits_per_code / self.uniform_bits
+
+    @property
     def codes_per_example(self) -> float:
         """What bits per code are multiplied by to give bits per example."""
         return self.num_symbols / self.num_examples
