@@ -120,7 +120,11 @@ def help_text(summary: str, chosen: Iterable[Option], extra: Sequence[ExtraFlag]
 
 
 def main(
-    run: Callable[[list[str]], None], summary: str, chosen: Iterable[Option] = (), extra: Sequence[ExtraFlag] = ()
+    name: str,
+    run: Callable[[list[str]], None],
+    summary: str,
+    chosen: Iterable[Option] = (),
+    extra: Sequence[ExtraFlag] = (),
 ) -> int:
     """Runs a command: 0 when it is done, 2 after one sentence when the user must change something."""
     argv = sys.argv[1:]
@@ -128,7 +132,6 @@ def main(
         sys.stdout.write(help_text(summary, chosen, extra))
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    name = Path(sys.argv[0]).name
     try:
         run(argv)
     except UserError as error:

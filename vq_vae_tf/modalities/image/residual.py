@@ -32,6 +32,10 @@ class ResidualStack(keras.layers.Layer):
             narrow.build((*input_shape[:-1], self.residual_units))
         self.built = True
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """That of the input."""
+        return tuple(input_shape)
+
     def call(self, x: Any) -> Any:
         """`[batch, height, width, units]` -> the same shape."""
         for wide, narrow in zip(self.wide, self.narrow, strict=True):

@@ -1,0 +1,153 @@
+"""From a config to objects: the only place that sees every registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from vq_vae_tf.autoregressive import NETWORKS
+from vq_vae_tf.codes import CodeManifest
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.image.data import ImageData, open_image_data
+from vq_vae_tf.modalities.image.decoder import ImageDecoder
+from vq_vae_tf.modalities.image.encoder import ImageEncoder
+from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, Gaussian, Likelihood
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.quantizers import QUANTIZERS
+from vq_vae_tf.quantizers.base import Quantizer
+from vq_vae_tf.training.options import TrainingOptions
+from vq_vae_tf.vqvae import VQVAE
+
+
+def open_data(config: Config) -> ImageData:
+    """The data set that the config names."""
+    data = config.data
+    return open_image_data(
+        data.dataset,
+        data.data_dir or None,
+        image_size=data.image_size,
+        validation_size=data.validation_size,
+        strict=data.strict,
+        max_examples=data.max_examples,
+    )
+
+
+def build_quantizer(config: Config) -> Quantizer:
+    """The quantizer that the config names."""
+    q = config.quantizer
+    if q.quantizer not in QUANTIZERS:
+        raise UserError(f"--quantizer={q.quantizer} is not known; choose one of {', '.join(QUANTIZERS)}.")
+    arguments: dict[str, Any] = {
+        "vector": {
+            "num_embeddings": q.num_embeddings,
+            "embedding_dim": q.embedding_dim,
+            "commitment_cost": q.commitment_cost,
+            "ema_decay": q.ema_decay or None,
+        },
+    }[q.quantizer]
+    return QUANTIZERS[q.quantizer](**arguments, name="quantizer")
+
+
+def build_likelihood(config: Config) -> Likelihood:
+    """The likelihood that the config names; the Gaussian's variance is half the data's (Sonnet's published loss)."""
+    name = config.model.likelihood
+    if name not in LIKELIHOODS:
+        raise UserError(f"--likelihood={name} is not known; choose one of {', '.join(LIKELIHOODS)}.")
+    if LIKELIHOODS[name] is Gaussian:
+        return Gaussian(0.5 * config.model.data_variance, name="likelihood")
+    return LIKELIHOODS[name](name="likelihood")
+
+
+def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> VQVAE:
+    """The VQ-VAE for images `[height, width, channels]`, with its weights created, under a dtype policy."""
+    model = config.model
+    step = 2**model.downsamplings
+    if any(size % step for size in image_shape[:2]):
+        raise UserError(
+            f"Images of {image_shape[0]}x{image_shape[1]} do not divide by {step} (--downsamplings="
+            f"{model.downsamplings}); give --image_size as a multiple of {step}."
+        )
+    likelihood = build_likelihood(config)
+    sizes = {
+        "units": model.units,
+        "residual_units": model.residual_units,
+        "residual_blocks": model.residual_blocks,
+        "dtype": precision,
+    }
+    vqvae = VQVAE(
+        ImageEncoder(config.quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
+        build_quantizer(config),
+        ImageDecoder(
+            image_shape[-1] * likelihood.parameters_per_channel,
+            upsamplings=model.downsamplings,
+            name="decoder",
+            **sizes,
+        ),
+        likelihood,
+        name="vqvae",
+        dtype=precision,
+    )
+    vqvae.build((None, *image_shape))
+    return vqvae
+
+
+def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:
+    """The prior over the codes that `manifest` describes; every size comes from there."""
+    prior = config.prior
+    if prior.prior not in NETWORKS:
+        raise UserError(f"--prior={prior.prior} is not known; choose one of {', '.join(NETWORKS)}.")
+    network = NETWORKS[prior.prior](
+        num_symbols=manifest.num_codes,
+        symbol_shape=tuple(manifest.code_shape),
+        num_channels=manifest.num_codebooks,
+        num_labels=manifest.num_labels if prior.prior_labels else 0,
+        features=prior.prior_units,
+        num_layers=prior.prior_layers,
+        dropout=prior.prior_dropout,
+        name="network",
+        dtype=precision,
+    )
+    model = Prior(network, name="prior", dtype=precision)
+    model.build()
+    return model
+
+
+def vqvae_options(config: Config) -> TrainingOptions:
+    """How the VQ-VAE is trained."""
+    return _training_options(config, {name: getattr(config.training, name) for name in _SCHEDULED})
+
+
+def prior_options(config: Config) -> TrainingOptions:
+    """How the prior is trained."""
+    return _training_options(config, {name: getattr(config.prior, f"prior_{name}") for name in _SCHEDULED})
+
+
+_SCHEDULED = (
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "weight_decay",
+    "clip_norm",
+    "weight_ema",
+)
+
+
+def _training_options(config: Config, scheduled: dict[str, Any]) -> TrainingOptions:
+    run = config.run
+    return TrainingOptions(
+        **scheduled,
+        jit=run.jit,
+        log_every=run.log_every,
+        checkpoint_every=run.checkpoint_every,
+        summary_every=run.checkpoint_every,
+    )
+
+
+def clear_session(seed: int) -> None:
+    """Starts names and random numbers anew, so that a stage does not depend on which ran before it."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)

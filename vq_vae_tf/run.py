@@ -1,0 +1,142 @@
+"""A work folder: what lies where, and whether it belongs to the config at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import write_text
+from vq_vae_tf.modalities.image.data import ImageData
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run and the config that made it."""
+
+    config: Config
+    directory: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved flags."""
+        return self.directory / "config.flags"
+
+    @property
+    def vqvae(self) -> Path:
+        """Checkpoints, metrics and weights of the VQ-VAE."""
+        return self.directory / "vqvae"
+
+    @property
+    def codes(self) -> Path:
+        """The data set's codes."""
+        return self.directory / "codes"
+
+    @property
+    def prior(self) -> Path:
+        """Checkpoints, metrics and weights of the prior."""
+        return self.directory / "prior"
+
+    @property
+    def samples(self) -> Path:
+        """Sampled pictures."""
+        return self.directory / "samples"
+
+    @property
+    def evaluation(self) -> Path:
+        """Every measured number."""
+        return self.directory / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        """The page to open in a browser."""
+        return self.directory / "report.html"
+
+    @property
+    def exports(self) -> Path:
+        """Where the export goes."""
+        return Path(self.config.export.export_dir) if self.config.export.export_dir else self.directory / "export"
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The data set, opened on first use."""
+        from vq_vae_tf.build import open_data
+
+        return open_data(self.config)
+
+
+def open_run(workdir: str, **changes: Any) -> Run:
+    """The run that lies in `workdir`, with the values of flags that are no part of its identity changed.
+
+    Raises:
+        UserError: if there is no run, or its flag file cannot be read.
+    """
+    directory = Path(workdir)
+    path = directory / "config.flags"
+    if not workdir or not path.is_file():
+        raise UserError(f"--workdir={workdir} holds no run (no config.flags); give a folder that bin/train has made.")
+    return Run(config_lib.replace(read_flagfile(path), workdir=workdir, **changes), directory)
+
+
+def start_run(config: Config, measure_variance: Any) -> Run:
+    """Makes or reopens the work folder of `config` and writes config.flags.
+
+    `measure_variance(run)` gives the variance of the data where the config leaves it to be measured.
+
+    Raises:
+        UserError: if the folder holds another run or cannot be written.
+    """
+    directory = Path(config.run.workdir)
+    run = Run(config, directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        writable = os.access(directory, os.W_OK)
+    except OSError as error:
+        raise UserError(f"--workdir={directory} cannot be made ({error.strerror}); give a folder that can be written.") from error
+    if not writable:
+        raise UserError(f"--workdir={directory} cannot be written; give a folder that can.")
+    if run.config_file.exists():
+        return _reopen(run)
+    if config.model.data_variance == 0.0:
+        config = config_lib.replace(config, data_variance=measure_variance(run))
+    run = Run(config, directory)
+    write_text(run.config_file, config_lib.to_flagfile(config))
+    return run
+
+
+def _reopen(run: Run) -> Run:
+    old = read_flagfile(run.config_file)
+    if run.config.model.data_variance == 0.0:
+        run = Run(config_lib.replace(run.config, data_variance=old.model.data_variance), run.directory)
+    changed = config_lib.differences(old, run.config)
+    if changed:
+        raise UserError(
+            f"--workdir={run.directory} holds another run: {', '.join(changed)}; give another --workdir, or the same flags."
+        )
+    return run
+
+
+def read_flagfile(path: Path) -> Config:
+    """The config in a resolved flag file. Raises: UserError naming the file."""
+    kinds = {option.name: option.type for option in config_lib.options()}
+    values: dict[str, Any] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give --workdir another folder.") from error
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, separator, text = line.removeprefix("--").partition("=")
+        if not separator or name not in kinds:
+            raise UserError(f"{path} has a line that is no flag of this version: {line!r}; remove it or give another --workdir.")
+        try:
+            values[name] = text == "true" if kinds[name] is bool else kinds[name](text)
+        except ValueError as error:
+            raise UserError(f"{path}: --{name}={text} is not a {kinds[name].__name__}; correct the line.") from error
+    return config_lib.from_values(values)

@@ -1,0 +1,128 @@
+"""Every number of a run, measured on a whole split, and the page that shows them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf import version
+from vq_vae_tf.codes import CodeData
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
+from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
+from vq_vae_tf.evaluation.likelihood import LikelihoodScores, likelihood_scores
+from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
+from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
+from vq_vae_tf.evaluation.report import write_report
+from vq_vae_tf.files import write_json
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.run import Run
+from vq_vae_tf.training.log import read_metrics
+from vq_vae_tf.vqvae import VQVAE
+
+SHOWN = 32
+"""Originals and reconstructions in the report."""
+
+
+def evaluate_run(
+    run: Run, vqvae: VQVAE, prior: Prior | None, codes: CodeData | None, samples: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Scores the evaluation split and writes evaluation.json and report.html; returns what the former holds.
+
+    Raises:
+        UserError: if the split is empty.
+    """
+    split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
+    if not run.data.sizes.get(split):
+        present = ", ".join(name for name, count in run.data.sizes.items() if count)
+        raise UserError(f"--eval_split={split} has no examples in {run.data.name}; choose one of {present}.")
+    reconstruct = tf.function(lambda batch: vqvae.reconstruct(batch["x"]), reduce_retracing=True)
+    encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True)
+
+    def batches() -> tf.data.Dataset:
+        return run.data.examples(split, size)
+
+    reconstruction = reconstruction_scores(reconstruct, batches(), run.config.model.data_variance)
+    quantizer = vqvae.quantizer
+    counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
+    prior_score = _prior(prior, codes, split, size) if prior is not None and codes is not None else None
+    bounds = _bounds(vqvae, prior, batches)
+    x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
+    page = ImageRun(
+        name=run.directory.name,
+        dataset=run.data.name,
+        split=split,
+        num_codes=quantizer.num_codes,
+        code_shape=tuple(encode({"x": x})["codes"].shape[1:]),
+        counts=counts,
+        reconstruction=reconstruction,
+        originals=x,
+        reconstructions=as_served(reconstruct({"x": x})),
+        likelihood=bounds,
+        prior=prior_score,
+        samples=samples,
+        metrics={
+            name: read_metrics(folder / "metrics.jsonl")
+            for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior))
+            if (folder / "metrics.jsonl").exists()
+        },
+        settings=_settings(run),
+        facts=[f"vq_vae_tf {version.VERSION}, TensorFlow {tf.__version__}", f"seed {run.config.run.seed}"],
+    )
+    scores = _scores(page)
+    write_json(run.evaluation, scores)
+    write_report(run.report, image_report(page))
+    return scores
+
+
+def _prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:
+    def log_prob(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        return prior.log_prob(batch["codes"], {"label": batch["label"]} if prior.num_labels else None)
+
+    compiled = tf.function(log_prob, reduce_retracing=True)
+    manifest = codes.manifest
+    return prior_scores(compiled, codes.examples(split, size), manifest.num_codes, manifest.num_codebooks)
+
+
+def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any) -> dict[str, LikelihoodScores]:
+    bounds = {"uniform": likelihood_scores(tf.function(vqvae.elbo, reduce_retracing=True), batches())}
+    if prior is not None:
+        learned = tf.function(lambda batch: vqvae.elbo(batch, prior), reduce_retracing=True)
+        bounds["learned"] = likelihood_scores(learned, batches())
+    return bounds
+
+
+def _settings(run: Run) -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = {}
+    values = config_lib.to_values(run.config)
+    for option in config_lib.options():
+        sections.setdefault(option.title, {})[option.name] = values[option.name]
+    return sections
+
+
+def _scores(page: ImageRun) -> dict[str, Any]:
+    use = codebook_use(page.counts)
+    scores: dict[str, Any] = {
+        "split": page.split,
+        "num_examples": page.reconstruction.num_examples,
+        "mse": page.reconstruction.mse,
+        "normalised_mse": page.reconstruction.normalized_mse,
+        "psnr": page.reconstruction.psnr,
+        "ssim": page.reconstruction.ssim,
+        "perplexity": use.perplexity,
+        "codes_in_use": use.codes_in_use,
+        "dead_codes": use.dead_codes,
+        "unigram_bits_per_code": use.entropy_bits,
+        "compression_ratio": compression_ratio(np.asarray(page.originals).shape[1:], page.code_shape, page.num_codes),
+        "bits_per_dim": {name: asdict(bound) for name, bound in page.likelihood.items()},
+    }
+    if page.prior is not None:
+        scores["prior_bits_per_code"] = page.prior.bits_per_code
+        scores["prior_bits_saved"] = page.prior.saved
+    return scores
