@@ -27,7 +27,9 @@ _PREFETCHED_BATCHES = 4
 class Store(Protocol):
     """The examples of one split, to be fetched by row number."""
 
-    num_examples: int
+    @property
+    def num_examples(self) -> int:
+        """How many examples the split has."""
 
     def fetch(self, rows: tf.data.Dataset, batch_size: int | None) -> tf.data.Dataset:
         """Turns a dataset of int64 `[batch]` row numbers into one of (rows, batch); `batch_size` None: it may vary."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image import tfds_source
+from vq_vae_tf.modalities.image.folder import open_folder
 from vq_vae_tf.modalities.image.source import ImageData
 
 __all__ = ["ImageData", "open_image_data"]
@@ -36,4 +37,6 @@ def open_image_data(
     ):
         if value < 0:
             raise UserError(f"--{name}={value}: expected 0 or more.")
+    if dataset.startswith("folder:"):
+        return open_folder(dataset.removeprefix("folder:"), image_size, validation_size, strict, max_examples)
     return tfds_source.open_tfds(dataset, data_dir, image_size, validation_size, max_examples)

@@ -18,7 +18,9 @@ class ResidualStack(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units, self.residual_units, self.blocks = units, residual_units, blocks
         self.wide = [
-            keras.layers.Conv2D(residual_units, 3, padding="same", activation="relu", name=f"wide_{i}", dtype=self.dtype_policy)
+            keras.layers.Conv2D(
+                residual_units, 3, padding="same", activation="relu", name=f"wide_{i}", dtype=self.dtype_policy
+            )
             for i in range(blocks)
         ]
         self.narrow = [

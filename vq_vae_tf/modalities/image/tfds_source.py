@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.batches import ArrayStore, Store
+from vq_vae_tf.batches import ArrayStore
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.modalities.image.resize import to_square
-from vq_vae_tf.modalities.image.source import ImageData
+from vq_vae_tf.modalities.image.decode import to_square
+from vq_vae_tf.modalities.image.source import SPLITS, ImageData, OpenStore
 
 _READ_BATCH = 256
 
@@ -31,10 +32,11 @@ def from_builder(builder: Any, name: str, image_size: int, validation_size: int,
     shape = _image_shape(builder, name, image_size)
     features = builder.info.features
     class_names = tuple(getattr(features["label"], "names", ())) if "label" in features else ()
-    stores: dict[str, Store] = {}
+    stores: dict[str, OpenStore] = {}
+    sizes = dict.fromkeys(SPLITS, 0)
     for split, (source, start, stop) in _ranges(builder, name, validation_size, max_examples).items():
-        stores[split] = _in_memory(builder, f"{source}[{start}:{stop}]", stop - start, shape, bool(class_names))
-    sizes = {split: store.num_examples for split, store in stores.items()}
+        sizes[split] = stop - start
+        stores[split] = partial(_in_memory, builder, f"{source}[{start}:{stop}]", stop - start, shape, class_names)
     return ImageData(name, shape, class_names, sizes, 0, stores)
 
 
@@ -70,7 +72,9 @@ def _image_shape(builder: Any, name: str, image_size: int) -> tuple[int, int, in
     return height, width, channels
 
 
-def _in_memory(builder: Any, split: str, count: int, shape: tuple[int, int, int], labelled: bool) -> ArrayStore:
+def _in_memory(
+    builder: Any, split: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> ArrayStore:
     import tensorflow_datasets as tfds
 
     same = tuple(builder.info.features["image"].shape) == shape
@@ -81,10 +85,10 @@ def _in_memory(builder: Any, split: str, count: int, shape: tuple[int, int, int]
 
     def pick(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = example["image"] if same else to_square(example["image"], shape[0])
-        return tf.ensure_shape(image, shape), tf.cast(example["label"], tf.int32) if labelled else tf.constant(0)
+        return tf.ensure_shape(image, shape), tf.cast(example["label"], tf.int32) if class_names else tf.constant(0)
 
     start = 0
     for image, label in examples.map(pick, tf.data.AUTOTUNE).batch(_READ_BATCH).as_numpy_iterator():
         images[start : start + len(image)], labels[start : start + len(image)] = image, label
         start += len(image)
-    return ArrayStore.of({"x": images, "label": labels} if labelled else {"x": images})
+    return ArrayStore.of({"x": images, "label": labels} if class_names else {"x": images})

@@ -1,0 +1,59 @@
+"""Any image file to one shape and uint8, as TensorFlow functions."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def decode_rgb(content: tf.Tensor) -> tf.Tensor:
+    """Bytes of a JPEG, PNG, BMP or GIF file (its first frame) to uint8 `[height, width, 3]`.
+
+    Grey becomes three equal channels. Transparent pixels are composited on white:
+    rgb' = alpha * rgb + (1 - alpha) * 255. A JPEG's EXIF orientation is not applied.
+
+    Raises: tf.errors.InvalidArgumentError for anything else, or a file cut short.
+    """
+    start = tf.strings.substr(content, 0, 2)
+    return tf.case(
+        [
+            (tf.equal(start, b"\x89P"), lambda: _on_white(tf.io.decode_png(content, channels=4))),
+            (tf.equal(start, b"BM"), lambda: _bmp(content)),
+        ],
+        default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
+
+
+def to_square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The centred square of an image, resized: by area when it shrinks (no aliasing), bilinear when it grows.
+
+    image: uint8 `[height, width, channels]`; returns uint8 `[size, size, channels]`. size 0 returns the image.
+    """
+    if not size:
+        return image
+    shape = tf.shape(image)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    square = image[None, top : top + side, left : left + side]
+    resized = tf.cond(
+        side >= size,
+        lambda: tf.image.resize(square, (size, size), method="area"),
+        lambda: tf.image.resize(square, (size, size), method="bilinear"),
+    )
+    return tf.saturate_cast(tf.round(resized[0]), tf.uint8)
+
+
+def _on_white(rgba: tf.Tensor) -> tf.Tensor:
+    colour, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
+    return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+
+
+def _bmp(content: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_bmp(content, channels=0)
+
+    def through_palette() -> tf.Tensor:  # decode_bmp returns palette indices as if they were grey
+        pixels, header = (tf.io.decode_raw(tf.strings.substr(content, at, 4), tf.int32)[0] for at in (10, 14))
+        entries = tf.io.decode_raw(tf.strings.substr(content, 14 + header, pixels - 14 - header), tf.uint8)
+        return tf.gather(tf.reshape(entries, (-1, 4))[:, 2::-1], tf.cast(image[..., 0], tf.int32))
+
+    # A 32-bit BMP has no usable alpha: most writers leave it at 0.
+    return tf.cond(tf.shape(image)[-1] == 1, through_palette, lambda: image[..., :3])

@@ -1,0 +1,78 @@
+"""Picture files read and checked: in memory when they fit, decoded on the fly when not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from vq_vae_tf.batches import ArrayStore, Batch, ReadingStore, Store
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.image import source
+from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+
+_LOG_EVERY = 20_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Readable files of one shape; `pixels` uint8 `[number, height, width, 3]`, or None when they are too many."""
+
+    paths: Sequence[str]
+    readable: np.ndarray
+    shape: tuple[int, int, int]
+    pixels: np.ndarray | None
+    image_size: int
+
+    def store(self, rows: slice, labels: np.ndarray | None) -> Store:
+        """The given rows of the readable files, with their labels int32 `[rows]`."""
+        named = {} if labels is None else {"label": labels}
+        if self.pixels is not None:
+            return ArrayStore.of({"x": self.pixels[rows]} | named)
+        paths = tf.constant([path for path, good in zip(self.paths, self.readable, strict=True) if good][rows])
+
+        def read(row: tf.Tensor) -> Batch:
+            image = tf.ensure_shape(_read(tf.gather(paths, row), self.image_size), self.shape)
+            return {"x": image} | {name: tf.gather(values, row) for name, values in named.items()}
+
+        return ReadingStore(read, len(paths))
+
+
+def read_pictures(paths: Sequence[str], image_size: int) -> Pictures:
+    """Decodes every file once. Raises: UserError when none is readable, or their sizes differ and image_size is 0."""
+    decoded = tf.data.Dataset.from_tensor_slices(list(paths)).enumerate()
+    decoded = decoded.map(lambda row, path: (row, _read(path, image_size)), tf.data.AUTOTUNE).ignore_errors()
+    readable = np.zeros(len(paths), bool)
+    sizes: Counter[tuple[int, ...]] = Counter()
+    pixels: np.ndarray | None = None
+    for row, image in decoded.as_numpy_iterator():
+        if not sizes and len(paths) * image.nbytes <= source.IN_MEMORY_BYTES:
+            pixels = np.empty((len(paths), *image.shape), np.uint8)
+        sizes[image.shape] += 1
+        readable[row] = True
+        if pixels is not None and len(sizes) == 1:
+            pixels[row] = image
+        if sizes.total() % _LOG_EVERY == 0:
+            logging.info("read %d of %d pictures", sizes.total(), len(paths))
+    shape = _one_size(sizes)
+    if pixels is not None and not readable.all():
+        pixels = pixels[readable]
+    return Pictures(paths, readable, shape, pixels, image_size)
+
+
+def _read(path: tf.Tensor, image_size: int) -> tf.Tensor:
+    return to_square(decode_rgb(tf.io.read_file(path)), image_size)
+
+
+def _one_size(sizes: Counter[tuple[int, ...]]) -> tuple[int, int, int]:
+    if not sizes:
+        raise UserError("none of the files is a readable picture, expected JPEG, PNG, GIF or BMP.")
+    if len(sizes) > 1:
+        commonest = ", ".join(f"{w}x{h} ({count})" for (h, w, _), count in sizes.most_common(3))
+        raise UserError(f"the pictures have {len(sizes)} sizes, such as {commonest}; expected one: give --image_size.")
+    ((height, width, channels),) = sizes
+    return height, width, channels
