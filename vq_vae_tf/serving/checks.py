@@ -1,0 +1,27 @@
+"""Checks that travel inside the SavedModel: a wrong value stops the request with one sentence."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def in_range(values: tf.Tensor, size: int, name: str) -> tf.Tensor:
+    """`values`, once all are in 0..size-1.
+
+    Raises: tf.errors.InvalidArgumentError at run time, naming the argument and the extremes that came.
+    """
+    fine = tf.reduce_all((values >= 0) & (values < size))
+    message = f"{name}: expected integers in 0..{size - 1}; received from, to:"
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message, tf.reduce_min(values), tf.reduce_max(values)])]):
+        return tf.identity(values)
+
+
+def positive(value: tf.Tensor, name: str) -> tf.Tensor:
+    """The scalar `value`, once it is finite and above 0.
+
+    Raises: tf.errors.InvalidArgumentError at run time.
+    """
+    fine = (value > 0) & tf.math.is_finite(value)
+    message = f"{name}: expected a finite number above 0; received:"
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message, value])]):
+        return tf.identity(value)

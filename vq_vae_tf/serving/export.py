@@ -1,0 +1,165 @@
+"""SavedModels that TensorFlow and TF Serving load without this package."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import write_json
+from vq_vae_tf.serving.image import ImageEndpoints
+from vq_vae_tf.serving.verify import verify
+from vq_vae_tf.serving.versions import appearing, new_version
+from vq_vae_tf.serving.warmup import write_warmup
+
+METADATA = "assets.extra/vq_vae_tf.json"
+"""Where in a version folder the metadata lies; TensorFlow carries `assets.extra` along and does not read it."""
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+COMPILED = ("sample", "complete")
+"""Signatures with the sampling loop in them."""
+EXAMPLES = 8
+
+
+def export_image_model(
+    vqvae: Any,
+    prior: Any,
+    directory: str | os.PathLike[str],
+    name: str,
+    *,
+    images: Any,
+    labels: Any = None,
+    version: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    xla: bool = True,
+) -> Path:
+    """Writes `<directory>/<name>/<version>`, a SavedModel with the signatures of `ImageEndpoints`.
+
+    It is written beside, loaded by a clean process and compared with the model in hand, then renamed: the folder is
+    there only if all went well.
+
+    Args:
+        vqvae: a built `VQVAE` over images.
+        prior: p(z), or None for an export without `sample`, `complete` and `log_prob`.
+        directory, name: where; `name` is the model's name in TF Serving.
+        images: some uint8 images `[n, height, width, channels]` to compare on; the first 8 are used.
+        labels: their classes, int `[n]`; None is class 0.
+        version: a positive integer; None is the next free one.
+        metadata: JSON values to keep beside the model: class names, digests, recipe, measured numbers.
+        xla: compile the sampling loop with XLA. TF Serving then needs `--xla_cpu_compilation_enabled=true`.
+
+    Raises:
+        UserError: the version exists, the folder cannot be written, prior and model do not belong together, or the
+            clean process gives other results.
+    """
+    folder = new_version(directory, name, version)
+    images, labels = _examples(images, labels)
+    endpoints = ImageEndpoints(vqvae, prior, images.shape[1:], xla)
+    with appearing(folder) as partial:
+        functions = _write_saved_model(endpoints, partial)
+        described = {"name": name, "version": int(folder.name), "xla": xla, **_description(endpoints, functions)}
+        write_json(partial / METADATA, {**(metadata or {}), **described})
+        # TF Serving refuses the whole model when a warm-up request fails, and XLA is off there unless asked for.
+        warm = {k: v for k, v in _requests(endpoints, images[:1], labels[:1]).items() if not (xla and k in COMPILED)}
+        write_warmup(partial / WARMUP, name, warm)
+        requests = _requests(endpoints, images, labels)
+        verify(partial, requests, {k: functions[k](**_tensors(v)) for k, v in requests.items()})
+    return folder
+
+
+def _examples(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    images = np.asarray(images)[:EXAMPLES]
+    labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)[:EXAMPLES]
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or labels.shape != images.shape[:1]:
+        raise UserError(
+            f"An export is compared on images: {images.dtype} {images.shape} with labels {labels.shape} came, expected "
+            "uint8 [n, height, width, channels] with labels [n]; pass some of the data."
+        )
+    return images, labels
+
+
+def _write_saved_model(endpoints: ImageEndpoints, folder: Path) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+    """Returns the traced function of every signature."""
+    archive = keras.export.ExportArchive()
+    with _quiet():
+        functions = {
+            name: archive.add_endpoint(name, function, arguments)
+            for name, (function, arguments) in endpoints.endpoints().items()
+        }
+        archive.write_out(str(folder), verbose=False)
+    return functions
+
+
+def _requests(endpoints: ImageEndpoints, images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """One request a signature."""
+    codes = np.asarray(endpoints.vqvae.encode(images))
+    mask = np.arange(len(images) * math.prod(endpoints.grid), dtype=np.int32) % 2
+    values = {
+        "image": images,
+        "image_bytes": np.array([tf.io.encode_png(image).numpy() for image in images]),
+        "codes": codes,
+        "keep_mask": mask.reshape(len(images), *endpoints.grid),
+        "seed": np.int32(7),
+        "label": labels,
+        "temperature": np.float32(1.0),
+    }
+    return {
+        name: {spec.name: values[spec.name] for spec in arguments}
+        for name, (_, arguments) in endpoints.endpoints().items()
+    }
+
+
+def _tensors(arguments: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value) for name, value in arguments.items()}
+
+
+def _description(endpoints: ImageEndpoints, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model is and what its signatures take and give."""
+    return {
+        "format_version": 1,
+        "versions": {"vq_vae_tf": _package_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        "image_shape": endpoints.image_shape,
+        "code_shape": endpoints.code_shape,
+        "num_codes": endpoints.num_codes,
+        "num_codebooks": endpoints.num_codebooks,
+        "num_labels": endpoints.num_labels,
+        "signatures": {
+            name: {
+                "inputs": {spec.name: _spec(spec) for spec in arguments},
+                "outputs": {k: _spec(v) for k, v in functions[name].get_concrete_function().structured_outputs.items()},
+            }
+            for name, (_, arguments) in endpoints.endpoints().items()
+        },
+    }
+
+
+def _spec(spec: Any) -> dict[str, Any]:
+    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+
+
+def _package_version() -> str:
+    try:
+        return installed_version("vq_vae_tf")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow from announcing the hidden folder."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
