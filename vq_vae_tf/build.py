@@ -80,7 +80,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
         ImageEncoder(config.quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
         build_quantizer(config),
         ImageDecoder(
-            image_shape[-1] * likelihood.parameters_per_channel,
+            likelihood.outputs(image_shape[-1]),
             upsamplings=model.downsamplings,
             name="decoder",
             **sizes,

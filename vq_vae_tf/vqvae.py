@@ -45,6 +45,8 @@ class VQVAE(keras.Model):
             if not layer.built:
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        if not self.likelihood.built:
+            self.likelihood.build(shape)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -73,7 +75,7 @@ class VQVAE(keras.Model):
         x = observation(inputs)
         params = self(inputs, training=training)
         dimensions = math.prod(x.shape[1:])
-        reconstruction = -ops.mean(self.likelihood.log_prob(params, x)) / dimensions
+        reconstruction = ops.mean(self.likelihood.loss(params, x, training=training)) / dimensions
         quantization = sum(self.losses, ops.zeros((), "float32"))
         return {
             "loss": reconstruction + quantization,
@@ -90,10 +92,10 @@ class VQVAE(keras.Model):
         training: bool | None = True,
     ) -> Any:
         """The loss for `fit`, from the forward pass that `fit` has made (`y_pred` are the parameters)."""
-        del y, sample_weight, training
+        del y, sample_weight
         observed = observation(x)
         dimensions = math.prod(observed.shape[1:])
-        loss = -ops.mean(self.likelihood.log_prob(y_pred, observed)) / dimensions
+        loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / dimensions
         loss = sum(self.losses, loss)
         self._loss_tracker.update_state(loss)
         return loss

@@ -18,7 +18,7 @@ class ImageDecoder(keras.layers.Layer):
     size 4x4".
 
     Args:
-        outputs: `channels * likelihood.parameters_per_channel`.
+        outputs: `likelihood.outputs(channels)`.
         units: hidden units; the finest grid before the output has half of them, as in the encoder.
         residual_units: units inside a residual block.
         residual_blocks: how many.

@@ -1,0 +1,50 @@
+"""What every p(x | z_q) for images gives."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import keras
+from keras import ops
+
+MAX_VALUE = 255
+"""Channels hold the 256 integers 0..255."""
+
+
+class Likelihood(keras.layers.Layer):
+    """A distribution over images `[batch, height, width, channels]` in 0..255 whose parameters a decoder gives.
+
+    Parameters come as `[batch, height, width, outputs(channels)]`, in any float dtype; all else is float32.
+    """
+
+    @abstractmethod
+    def outputs(self, channels: int) -> int:
+        """Parameters at each pixel of an image of so many channels."""
+
+    @abstractmethod
+    def log_prob(self, params: Any, x: Any) -> Any:
+        """log p(x | params) in nats, `[batch]`, for integers `x` in 0..255: sums to one over all images."""
+
+    @abstractmethod
+    def mean(self, params: Any) -> Any:
+        """The picture to show for `params`, in 0..255 as float32, of the shape of `x`: E[x | params] or near it."""
+
+    @abstractmethod
+    def sample(self, params: Any, seed: Any = None) -> Any:
+        """Draws x: whole numbers in 0..255 as float32; `seed` is an int or a `keras.random.SeedGenerator`."""
+
+    def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
+        """What training minimises, nats `[batch]`: -log p(x | params), unless a likelihood says otherwise."""
+        del training
+        return -self.log_prob(params, x)
+
+
+def sum_per_example(values: Any) -> Any:
+    """`[batch, ...]` -> `[batch]`."""
+    return ops.sum(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
+
+
+def to_served(x: Any) -> Any:
+    """Rounds to whole numbers and clips to 0..255, in float32."""
+    return ops.clip(ops.round(ops.cast(x, "float32")), 0.0, float(MAX_VALUE))
