@@ -45,10 +45,10 @@ def ema_counts(old: Any, counts: Any, decay: float) -> Any:
 
 
 def ema_codebook(codebook: Any, residual_sums: Any, new_counts: Any, decay: float) -> Any:
-    """The codebook m' / N' of the moving averages m of the sums and N of the counts. Paper appendix A.1, equations 6 to 8.
+    """The codebook m' / N' of the moving averages m of sums and N of counts. Paper appendix A.1, equations 6 to 8.
 
-    With m = N e kept by construction, m' / N' = e + (1 - decay) sum_{i: code k} (z_i - e_k) / N'. So a code that nothing
-    used stays where it is, to the last bit, and there is no second state that could disagree with the codebook.
+    With m = N e kept by construction, m' / N' = e + (1 - decay) sum_{i: code k} (z_i - e_k) / N'. So a code that
+    nothing used stays where it is, to the last bit, and no second state can disagree with the codebook.
 
     Args:
         codebook: float32 `[..., dim]`.

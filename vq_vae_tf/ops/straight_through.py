@@ -23,10 +23,10 @@ def straight_through(z: Any, z_q: Any) -> Any:
 
 
 def rotation_trick(z: Any, z_q: Any, epsilon: float = 1e-12) -> Any:
-    """The value of `z_q` with the gradient of the rotation and scaling that carry `z` there. Fifty et al. 2024, 2410.06424.
+    """The value of `z_q` with the gradient of the rotation and scaling that carry `z` there.
 
-    output = sg(|z_q| / |z| R) z, where R is the rotation of unit(z) to unit(z_q) in their plane:
-    R z = z - 2 r (r.z) + 2 unit(z_q) (unit(z).z), r = unit(unit(z) + unit(z_q)).
+    Fifty et al. 2024, arXiv 2410.06424, section 4. Equation: output = sg(|z_q| / |z| R) z, where R rotates unit(z) to
+    unit(z_q) in their plane: R z = z - 2 r (r.z) + 2 unit(z_q) (unit(z).z) with r = unit(unit(z) + unit(z_q)).
 
     Args:
         z: `[..., dim]`, what the gradient goes to.

@@ -49,8 +49,8 @@ class Quantizer(keras.layers.Layer):
         shape = tuple(input_shape)
         if len(shape) < 2 or shape[-1] != self.embedding_dim:
             raise ValueError(
-                f"{type(self).__name__} '{self.name}' received an input of shape {shape}; expected "
-                f"[batch, *grid, {self.embedding_dim}], that is at least two axes and embedding_dim={self.embedding_dim} last."
+                f"{type(self).__name__} '{self.name}' received an input of shape {shape}; expected at least two axes, "
+                f"[batch, *grid, embedding_dim], with embedding_dim={self.embedding_dim}."
             )
         if self.built:
             return
@@ -122,8 +122,8 @@ class Quantizer(keras.layers.Layer):
             a is not None and b is not None and a != b for a, b in zip(mask.shape, z.shape, strict=False)
         ):
             raise ValueError(
-                f"{type(self).__name__} '{self.name}' received a mask of shape {tuple(mask.shape)} for an input of shape "
-                f"{tuple(z.shape)}; expected the input's leading axes, at most all but the last."
+                f"{type(self).__name__} '{self.name}' received a mask of shape {tuple(mask.shape)} for an input of "
+                f"shape {tuple(z.shape)}; expected the input's leading axes, at most all but the last."
             )
         mask = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *(1,) * (len(z.shape) - 1 - rank)))
         return ops.reshape(ops.broadcast_to(mask, ops.shape(z)[:-1]), (-1,))
@@ -193,7 +193,8 @@ class Quantizer(keras.layers.Layer):
             raise ValueError(f"{who} of type {dtype} to decode; expected integers.")
         if self.num_codebooks is not None and (len(codes.shape) < 1 or codes.shape[-1] != self.num_codebooks):
             raise ValueError(
-                f"{who} of shape {tuple(codes.shape)} to decode; expected the last axis to be num_codebooks={self.num_codebooks}."
+                f"{who} of shape {tuple(codes.shape)} to decode; expected a last axis of {self.num_codebooks}, "
+                "one code per codebook."
             )
         seen = _values(codes)
         if seen is not None and seen.size and (seen.min() < 0 or seen.max() >= self.num_codes):

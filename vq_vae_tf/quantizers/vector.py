@@ -54,7 +54,9 @@ class VectorQuantizer(Quantizer):
     ) -> None:
         super().__init__(num_codes=num_embeddings, embedding_dim=embedding_dim, **kwargs)
         self._require("commitment_cost", commitment_cost, commitment_cost >= 0, "a number that is not negative")
-        self._require("ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "None or a number between 0 and 1")
+        self._require(
+            "ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "None or a number between 0 and 1"
+        )
         self._require("revive_below", revive_below, 0 <= revive_below < 1, "a number from 0 to below 1")
         self._require("gradient", gradient, gradient in GRADIENTS, f"one of {sorted(GRADIENTS)}")
         self.commitment_cost, self.ema_decay, self.revive_below = commitment_cost, ema_decay, revive_below
