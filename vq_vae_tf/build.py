@@ -45,6 +45,8 @@ def build_quantizer(config: Config) -> Quantizer:
             "embedding_dim": q.embedding_dim,
             "commitment_cost": q.commitment_cost,
             "ema_decay": q.ema_decay or None,
+            "revive_below": q.revive_below,
+            "seed": config.run.seed,
         },
     }[q.quantizer]
     return QUANTIZERS[q.quantizer](**arguments, name="quantizer")

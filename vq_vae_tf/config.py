@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from vq_vae_tf.errors import UserError
 
 
-def _option(default: Any, text: str, *, minimum: float | None = None, maximum: float | None = None, identity: bool = True) -> Any:
+def _option(
+    default: Any, text: str, *, minimum: float | None = None, maximum: float | None = None, identity: bool = True
+) -> Any:
     """A field that is a flag; `identity=False` marks what may change between two calls on one work folder."""
     return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum, "identity": identity})
 
@@ -20,7 +22,9 @@ def _option(default: Any, text: str, *, minimum: float | None = None, maximum: f
 class DataConfig:
     """Data."""
 
-    dataset: str = _option("cifar10", "a TFDS name, `folder:/path` (images by class), or `vizdoom` (rendered on first use)")
+    dataset: str = _option(
+        "cifar10", "a TFDS name, `folder:/path` (images by class), or `vizdoom` (rendered on first use)"
+    )
     data_dir: str = _option("", "where TFDS data lies or goes; empty: TFDS's default", identity=False)
     image_size: int = _option(0, "images are resized and cropped to this square; 0: as stored", minimum=0)
     validation_size: int = _option(0, "training examples held out as the split `validation`", minimum=0)
@@ -52,7 +56,15 @@ class QuantizerConfig:
     embedding_dim: int = _option(64, "D, dimension of z_e and of a code", minimum=1)
     num_codebooks: int = _option(8, "codes at each place, for product and residual quantizers", minimum=1)
     commitment_cost: float = _option(0.25, "beta of the paper's equation 3", minimum=0.0)
-    ema_decay: float = _option(0.99, "decay of the codebook's moving average; 0: the paper's codebook loss", minimum=0.0, maximum=1.0)
+    ema_decay: float = _option(
+        0.99, "decay of the codebook's moving average; 0: the paper's codebook loss", minimum=0.0, maximum=1.0
+    )
+    revive_below: float = _option(
+        0.1,
+        "codes used less than this share of the mean move to a vector of the batch; 0: never",
+        minimum=0.0,
+        maximum=0.99,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,9 @@ class TrainingConfig:
     warmup_steps: int = _option(0, "steps over which the learning rate rises from zero", minimum=0)
     weight_decay: float = _option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
     clip_norm: float = _option(0.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
-    weight_ema: float = _option(0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0)
+    weight_ema: float = _option(
+        0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,9 @@ class PriorConfig:
     prior_warmup_steps: int = _option(200, "steps over which the learning rate rises from zero", minimum=0)
     prior_weight_decay: float = _option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
     prior_clip_norm: float = _option(1.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
-    prior_weight_ema: float = _option(0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0)
+    prior_weight_ema: float = _option(
+        0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,9 @@ class EvaluationConfig:
 
     eval_split: Literal["test", "validation", "train"] = _option("test", "the split that is scored", identity=False)
     eval_batch_size: int = _option(250, "examples at a time", minimum=1, identity=False)
-    samples_per_class: int = _option(8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False)
+    samples_per_class: int = _option(
+        8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False
+    )
     temperature: float = _option(1.0, "of the prior's samples", minimum=1e-6, identity=False)
 
 
@@ -115,9 +133,13 @@ class RunConfig:
     stages: str = _option("all", "`all`, or some of vqvae,codes,prior,evaluate,sample,export", identity=False)
     seed: int = _option(0, "governs the whole run", minimum=0, maximum=2**31 - 1)
     strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = _option(
-        "default", "how training is spread: one device, all GPUs of this host, several hosts (TF_CONFIG), TPU", identity=False
+        "default",
+        "how training is spread: one device, all GPUs of this host, several hosts (TF_CONFIG), TPU",
+        identity=False,
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _option("float32", "Keras dtype policy of training")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = _option(
+        "float32", "Keras dtype policy of training"
+    )
     jit: bool = _option(False, "compile the training step with XLA")
     log_every: int = _option(100, "steps between two lines of metrics", minimum=1, identity=False)
     checkpoint_every: int = _option(1_000, "steps between two checkpoints", minimum=1, identity=False)

@@ -14,6 +14,7 @@ from absl import flags
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.config import Config, Option
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.training.interrupt import Interrupted
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ def config_from(values: flags.FlagValues) -> Config:
     return config_lib.from_values({name: values[name].value for name in names})
 
 
+def given(values: flags.FlagValues, chosen: Iterable[Option]) -> dict[str, object]:
+    """The settings that stand on the command line, without the work folder: they override those of the run."""
+    names = [option.name for option in chosen if option.name != "workdir"]
+    return {name: values[name].value for name in names if values[name].present}
+
+
 def default_workdir(argv: Sequence[str]) -> str:
     """`runs/<flag file without ending>`, or `runs/default`."""
     for argument in reversed(argv):
@@ -137,6 +144,9 @@ def main(
     except UserError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
+    except Interrupted as stop:
+        sys.stderr.write(f"\n{name}: {stop}\n")
+        return stop.exit_status
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: interrupted; the same command goes on from the last checkpoint.\n")
         return 130

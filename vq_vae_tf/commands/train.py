@@ -26,10 +26,10 @@ def run(argv: list[str]) -> None:
     if not config.run.workdir:
         config = config_lib.replace(config, workdir=command_line.default_workdir(argv))
 
-    from vq_vae_tf import pipeline
+    from vq_vae_tf.pipeline import stages
 
-    finished = pipeline.run_stages(config)
-    pipeline.tell(f"Done: {finished.directory}")
+    finished = stages.run_stages(config)
+    stages.tell(f"Done: {finished.directory}")
 
 
 def main() -> int:

@@ -97,7 +97,9 @@ def start_run(config: Config, measure_variance: Any) -> Run:
         directory.mkdir(parents=True, exist_ok=True)
         writable = os.access(directory, os.W_OK)
     except OSError as error:
-        raise UserError(f"--workdir={directory} cannot be made ({error.strerror}); give a folder that can be written.") from error
+        raise UserError(
+            f"--workdir={directory} cannot be made ({error.strerror}); give a folder that can be written."
+        ) from error
     if not writable:
         raise UserError(f"--workdir={directory} cannot be written; give a folder that can.")
     if run.config_file.exists():
@@ -115,9 +117,8 @@ def _reopen(run: Run) -> Run:
         run = Run(config_lib.replace(run.config, data_variance=old.model.data_variance), run.directory)
     changed = config_lib.differences(old, run.config)
     if changed:
-        raise UserError(
-            f"--workdir={run.directory} holds another run: {', '.join(changed)}; give another --workdir, or the same flags."
-        )
+        what = f"--workdir={run.directory} holds another run: {', '.join(changed)}"
+        raise UserError(f"{what}; give another --workdir, or the same flags.")
     return run
 
 
@@ -134,7 +135,9 @@ def read_flagfile(path: Path) -> Config:
             continue
         name, separator, text = line.removeprefix("--").partition("=")
         if not separator or name not in kinds:
-            raise UserError(f"{path} has a line that is no flag of this version: {line!r}; remove it or give another --workdir.")
+            raise UserError(
+                f"{path} has a line that is no flag of this version: {line!r}; remove it or give another --workdir."
+            )
         try:
             values[name] = text == "true" if kinds[name] is bool else kinds[name](text)
         except ValueError as error:

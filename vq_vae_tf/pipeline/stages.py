@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf import build, version
@@ -17,17 +16,15 @@ from vq_vae_tf import config as config_lib
 from vq_vae_tf.codes import MANIFEST, CodeData, open_codes, write_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.evaluation.grids import grid_png
 from vq_vae_tf.evaluation.reconstruction import data_variance
-from vq_vae_tf.files import replacing
-from vq_vae_tf.prior import Prior
-from vq_vae_tf.run import Run, start_run
-from vq_vae_tf.scoring import evaluate_run
-from vq_vae_tf.serving.export import export_image_model
-from vq_vae_tf.training.digest import weights_digest
+from vq_vae_tf.modalities.image.data import ImageData, open_image_data
+from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained
+from vq_vae_tf.pipeline.run import Run, start_run
+from vq_vae_tf.pipeline.sampling import Draw, draw_classes, trained_pair, write_grid
+from vq_vae_tf.pipeline.scoring import evaluate_run
+from vq_vae_tf.serving.export import METADATA, export_image_model
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.strategies import is_chief, make_strategy
-from vq_vae_tf.vqvae import VQVAE
 
 STAGES = ("vqvae", "codes", "prior", "evaluate", "sample", "export")
 
@@ -88,16 +85,34 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
 
 def encode_data(run: Run) -> str:
     """Encodes every split: vqvae/ -> codes/."""
-    vqvae, digest = load_vqvae(run)
+    digest = trained(run.vqvae, "vqvae")["digest"]
     if (run.codes / MANIFEST).exists():
         open_codes(run.codes, digest)
         return f"already in {run.codes}"
-    data = run.data
-    encode = tf.function(lambda batch: vqvae.encode(batch["x"]))
+    return write_data_codes(run, run.data, run.codes)
+
+
+def encode_other(run: Run, dataset: str, output: str) -> str:
+    """Encodes another data set with the run's VQ-VAE into the folder `output`. Raises: UserError."""
+    if not output:
+        raise UserError("--input was given without --output; say which folder the codes go to.")
+    if (Path(output) / MANIFEST).exists():
+        raise UserError(f"--output={output} holds codes already; give another folder.")
+    height, width, _ = run.data.image_shape
+    if height != width:
+        raise UserError(f"The run's images are {height}x{width}; --input can be resized to squares only.")
+    data = run.config.data
+    return write_data_codes(run, open_image_data(dataset, data.data_dir or None, image_size=height), Path(output))
+
+
+def write_data_codes(run: Run, data: ImageData, directory: Path) -> str:
+    """Encodes every split of `data` into `directory`; returns what to tell the user."""
+    vqvae, digest = load_vqvae(run)
+    encode = tf.function(lambda batch: vqvae.encode(batch["x"]), reduce_retracing=True)
     splits = {split: _encoded(encode, data.examples(split, 500)) for split, size in data.sizes.items() if size}
     z_shape = vqvae.encoder.compute_output_shape((None, *data.image_shape))
     manifest = write_codes(
-        run.codes,
+        directory,
         splits,
         num_codes=vqvae.quantizer.num_codes,
         code_shape=tuple(vqvae.quantizer.code_shape(tuple(z_shape[1:]))),
@@ -105,7 +120,7 @@ def encode_data(run: Run) -> str:
         class_names=data.class_names,
         model_digest=digest,
     )
-    return f"{sum(s['num_examples'] for s in manifest.splits.values())} examples encoded into {run.codes}"
+    return f"{sum(s['num_examples'] for s in manifest.splits.values())} examples encoded into {directory}"
 
 
 def _encoded(encode: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -142,51 +157,13 @@ def check_batch(batch_size: int, examples: int, flag: str) -> None:
         raise UserError(f"{flag}={batch_size} is more than the {examples} training examples; give at most {examples}.")
 
 
-def trained(directory: Path, stage: str) -> dict[str, Any]:
-    """What training wrote of its result. Raises: UserError if it has not finished or the file is damaged."""
-    path = directory / "result.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{directory} has no finished training; run bin/train with --stages={stage} first.") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); remove it and run bin/train again.") from error
-
-
-def load_vqvae(run: Run) -> tuple[VQVAE, str]:
-    """The trained VQ-VAE in float32 and the digest of its weights."""
-    digest = trained(run.vqvae, "vqvae")["digest"]
-    build.clear_session(run.config.run.seed)
-    model = build.build_vqvae(run.config, run.data.image_shape)
-    return load_weights(model, run.vqvae / "model.weights.h5", digest), digest
-
-
-def load_prior(run: Run) -> Prior | None:
-    """The trained prior in float32; None if the run has none."""
-    if not (run.prior / "result.json").exists():
-        return None
-    codes = open_codes(run.codes, trained(run.vqvae, "vqvae")["digest"])
-    model = build.build_prior(run.config, codes.manifest)
-    return load_weights(model, run.prior / "model.weights.h5", trained(run.prior, "prior")["digest"])
-
-
-def load_weights(model: Any, path: Path, digest: str) -> Any:
-    """Loads weights and proves that they are those that training wrote. Raises: UserError naming the file."""
-    try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); restore it or train again.") from error
-    if weights_digest(model) != digest:
-        raise UserError(f"{path} is not what training wrote (its digest differs); restore it or train again.")
-    return model
-
-
 def evaluate(run: Run) -> str:
     """Scores the evaluation split: vqvae/, codes/, prior/ -> evaluation.json, report.html."""
     vqvae, digest = load_vqvae(run)
     prior = load_prior(run)
     codes = open_codes(run.codes, digest) if (run.codes / MANIFEST).exists() else None
-    classes = draw_samples(run, vqvae, prior, per_class=8) if prior is not None else {}
+    draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
+    classes = draw_classes(run, vqvae, prior, draw) if prior is not None else {}
     scores = evaluate_run(run, vqvae, prior, codes, classes)
     parts = [f"normalised MSE {scores['normalised_mse']:.4f}", f"perplexity {scores['perplexity']:.1f}"]
     if prior is not None:
@@ -194,58 +171,49 @@ def evaluate(run: Run) -> str:
     return f"{', '.join(parts)}; open {run.report}"
 
 
-def draw_samples(run: Run, vqvae: VQVAE, prior: Prior, per_class: int, seed: int | None = None) -> dict[str, np.ndarray]:
-    """Class name ("" without classes) -> sampled images, uint8 `[per_class, height, width, channels]`."""
-    names = run.data.class_names if prior.num_labels else ("",)
-    names = names[:10]
-    labels = tf.repeat(tf.range(len(names), dtype=tf.int32), per_class)
-    condition = {"label": labels} if prior.num_labels else None
-    temperature = run.config.evaluation.temperature
-
-    @tf.function(jit_compile=True)
-    def draw() -> tf.Tensor:
-        return prior.sample(len(names) * per_class, seed if seed is not None else run.config.run.seed, condition, temperature)
-
-    images = np.clip(np.rint(np.asarray(vqvae.decode(draw()))), 0, 255).astype(np.uint8)
-    return {name: images[i * per_class : (i + 1) * per_class] for i, name in enumerate(names)}
-
-
 def sample(run: Run) -> str:
     """Draws pictures: vqvae/, prior/ -> samples/samples.png, a row a class."""
     path = run.samples / "samples.png"
     if path.exists():
         return f"already in {path}"
-    prior = load_prior(run)
-    if prior is None:
-        raise UserError(f"{run.directory} has no trained prior to sample from; run bin/train with --stages=prior first.")
-    vqvae, _ = load_vqvae(run)
-    classes = draw_samples(run, vqvae, prior, run.config.evaluation.samples_per_class)
-    images = np.concatenate(list(classes.values()))
-    with replacing(path) as partial:
-        partial.write_bytes(grid_png(images, columns=max(1, min(len(images), run.config.evaluation.samples_per_class)), factor=2))
-    return f"{len(images)} pictures in {path}"
+    vqvae, prior = trained_pair(run)
+    classes = draw_classes(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature))
+    write_grid(path, classes, run.config.evaluation.samples_per_class)
+    return f"{sum(map(len, classes.values()))} pictures in {path}"
 
 
 def export(run: Run) -> str:
-    """Exports what serving needs: vqvae/, prior/ -> a verified SavedModel in a version folder of its own."""
+    """Exports what serving needs, unless this very model has been: vqvae/, prior/ -> a verified SavedModel."""
+    digest = trained(run.vqvae, "vqvae")["digest"]
+    for path in sorted((run.exports / run.config.export.export_name).glob(f"*/{METADATA}")):
+        if json.loads(path.read_text(encoding="utf-8")).get("digest") == digest:
+            return f"already in {path.parents[1]}"
+    return write_export(run)
+
+
+def write_export(run: Run) -> str:
+    """Writes a new version folder with the SavedModel; returns what to tell the user."""
     vqvae, digest = load_vqvae(run)
-    prior = load_prior(run)
     first = next(iter(run.data.examples("test" if run.data.sizes.get("test") else "train", 8)))
     scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
+    settings = config_lib.to_values(run.config)
     path = export_image_model(
         vqvae,
-        prior,
+        load_prior(run),
         run.exports,
         run.config.export.export_name,
-        run.config.export.export_version or None,
+        version=run.config.export.export_version or None,
+        images=first["x"].numpy(),
+        labels=first["label"].numpy() if "label" in first else None,
         metadata={
             "package_version": version.VERSION,
             "dataset": run.data.name,
             "class_names": list(run.data.class_names),
             "digest": digest,
-            "config": config_lib.to_values(run.config),
+            "config": {
+                name: value for name, value in settings.items() if name not in ("workdir", "data_dir", "export_dir")
+            },
             "evaluation": scores,
         },
-        images=first["x"].numpy(),
     )
     return f"verified SavedModel in {path}"

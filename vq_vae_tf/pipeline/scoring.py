@@ -21,8 +21,8 @@ from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
 from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
 from vq_vae_tf.evaluation.report import write_report
 from vq_vae_tf.files import write_json
+from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.run import Run
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
 
@@ -83,7 +83,7 @@ def evaluate_run(
 
 def _prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:
     def log_prob(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        return prior.log_prob(batch["codes"], {"label": batch["label"]} if prior.num_labels else None)
+        return prior.log_prob(batch["codes"], {"label": batch["label"]} if prior.network.num_labels else None)
 
     compiled = tf.function(log_prob, reduce_retracing=True)
     manifest = codes.manifest

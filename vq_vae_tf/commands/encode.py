@@ -1,0 +1,45 @@
+"""bin/encode: pictures to codes."""
+
+from __future__ import annotations
+
+import sys
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.commands import command_line
+from vq_vae_tf.commands.command_line import ExtraFlag
+
+SUMMARY = """
+    Encodes data with the VQ-VAE of a trained run. Without --input: the run's own data, into its work folder.
+    With --input: other data, into --output (TFRecord files and a manifest.json that says what they are).
+
+    bin/encode --workdir=runs/cifar
+    bin/encode --workdir=runs/cifar --input=folder:/path/to/pictures --output=/path/to/codes
+"""
+FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir"))
+EXTRA = (
+    ExtraFlag("input", str, "", "a TFDS name or folder:/path; empty: the run's own data"),
+    ExtraFlag("output", str, "", "folder for the codes of --input"),
+)
+
+
+def run(argv: list[str]) -> None:
+    """Parses the flags and encodes."""
+    values = command_line.parse(argv, FLAGS, EXTRA)
+
+    from vq_vae_tf.pipeline import stages
+    from vq_vae_tf.pipeline.run import open_run
+
+    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
+    if values["input"].value:
+        stages.tell(stages.encode_other(run_, values["input"].value, values["output"].value))
+    else:
+        stages.tell(stages.encode_data(run_))
+
+
+def main() -> int:
+    """The console command."""
+    return command_line.main("encode", run, SUMMARY, FLAGS, EXTRA)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""bin/evaluate: the numbers of a trained run, measured again."""
+
+from __future__ import annotations
+
+import sys
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.commands import command_line
+
+SUMMARY = """
+    Measures a trained run on a whole split and writes evaluation.json and report.html into its work folder.
+
+    bin/evaluate --workdir=runs/cifar
+    bin/evaluate --workdir=runs/cifar --eval_split=train
+"""
+FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "eval_split", "eval_batch_size"))
+
+
+def run(argv: list[str]) -> None:
+    """Parses the flags and evaluates."""
+    values = command_line.parse(argv, FLAGS)
+
+    from vq_vae_tf.pipeline import stages
+    from vq_vae_tf.pipeline.run import open_run
+
+    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
+    stages.tell(stages.evaluate(run_))
+
+
+def main() -> int:
+    """The console command."""
+    return command_line.main("evaluate", run, SUMMARY, FLAGS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

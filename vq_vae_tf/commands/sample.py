@@ -1,0 +1,72 @@
+"""bin/sample: pictures from the prior of a trained run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.commands import command_line
+from vq_vae_tf.commands.command_line import ExtraFlag
+from vq_vae_tf.errors import UserError
+
+SUMMARY = """
+    Draws pictures from a trained run and writes them as one PNG.
+
+    bin/sample --workdir=runs/cifar --classes=cat,ship --sample_seed=3
+    bin/sample --workdir=runs/cifar --temperatures=0.7,0.85,1     one block of rows for each temperature
+    bin/sample --workdir=runs/cifar --complete=a.png,b.jpg        keeps the upper half of pictures, draws the rest
+"""
+FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "samples_per_class"))
+EXTRA = (
+    ExtraFlag("output", str, "", "the PNG to write; empty: samples/ in the work folder"),
+    ExtraFlag("sample_seed", int, 0, "another seed, other pictures"),
+    ExtraFlag("classes", list, [], "classes by name; none: the first ten"),
+    ExtraFlag("temperatures", list, ["1.0"], "of the prior; several make a sweep"),
+    ExtraFlag("top_k", int, 0, "draw among the k likeliest codes only; 0: all"),
+    ExtraFlag("top_p", float, 1.0, "draw among the likeliest codes of this total probability only"),
+    ExtraFlag("complete", list, [], "picture files whose upper part is kept"),
+    ExtraFlag("keep", float, 0.5, "the part of each picture that --complete keeps, from the top"),
+)
+
+
+def run(argv: list[str]) -> None:
+    """Parses the flags and draws."""
+    values = command_line.parse(argv, FLAGS, EXTRA)
+    flag = {item.name: values[item.name].value for item in EXTRA}
+    temperatures = [_positive(text) for text in flag["temperatures"]]
+    if not 0.0 < flag["top_p"] <= 1.0:
+        raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
+    if not 0.0 <= flag["keep"] <= 1.0:
+        raise UserError(f"--keep={flag['keep']} is not a part of a picture; give a number from 0 to 1.")
+
+    from vq_vae_tf.pipeline import sampling, stages
+    from vq_vae_tf.pipeline.run import open_run
+
+    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
+    draws = [sampling.Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures]
+    output = Path(flag["output"]) if flag["output"] else None
+    if flag["complete"]:
+        message = sampling.complete_pictures(run_, draws, [Path(p) for p in flag["complete"]], flag["keep"], output)
+    else:
+        message = sampling.draw_sweep(run_, draws, tuple(flag["classes"]), output)
+    stages.tell(message)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0.0:
+        raise UserError(f"--temperatures has {text!r}; give numbers above 0, such as 0.8,1.0.")
+    return value
+
+
+def main() -> int:
+    """The console command."""
+    return command_line.main("sample", run, SUMMARY, FLAGS, EXTRA)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

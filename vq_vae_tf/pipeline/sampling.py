@@ -1,0 +1,167 @@
+"""Pictures from the prior: classes, temperatures, completions of given pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.evaluation.grids import grid_png
+from vq_vae_tf.evaluation.reconstruction import as_served
+from vq_vae_tf.files import replacing
+from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
+from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.vqvae import VQVAE
+
+CLASSES_SHOWN = 10
+"""Of data with more classes, samples show the first so many unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How codes are drawn: the seed, and what sharpens the prior's distribution."""
+
+    seed: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+def draw_codes(prior: Prior, labels: Any, draw: Draw, given: Any = None, keep_mask: Any = None) -> np.ndarray:
+    """Codes int32 `[batch, *code_shape]`, one for each label, in one compiled graph.
+
+    Args:
+        prior: p(z).
+        labels: int `[batch]`; without classes they only say how many.
+        draw: see `Draw`.
+        given: codes `[batch, *code_shape]`, kept where `keep_mask` of the same shape is 1.
+        keep_mask: see `given`.
+    """
+    labels = tf.constant(labels, tf.int32)
+    condition = {"label": labels} if prior.network.num_labels else None
+
+    @tf.function(jit_compile=True)
+    def drawn() -> tf.Tensor:
+        return prior.sample(
+            len(labels), draw.seed, condition, draw.temperature, draw.top_k, draw.top_p, given, keep_mask
+        )
+
+    return drawn().numpy()
+
+
+def class_labels(run: Run, prior: Prior, names: tuple[str, ...] = ()) -> dict[str, int]:
+    """Class name -> label, of `names` or of the first classes; one row without a name where there are no classes.
+
+    Raises:
+        UserError: for a class that the data does not have.
+    """
+    if not prior.network.num_labels:
+        if names:
+            raise UserError(
+                f"--classes={','.join(names)} was given, but this prior knows no classes; leave the flag out."
+            )
+        return {"": 0}
+    known = run.data.class_names
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(
+            f"--classes has {unknown[0]!r}, which is no class of {run.data.name}; choose from {', '.join(known[:20])}."
+        )
+    return {name: known.index(name) for name in (names or known[:CLASSES_SHOWN])}
+
+
+def draw_classes(
+    run: Run, vqvae: VQVAE, prior: Prior, draw: Draw, names: tuple[str, ...] = (), per_class: int = 0
+) -> dict[str, np.ndarray]:
+    """Class name -> sampled images, uint8 `[per_class, height, width, channels]`."""
+    per_class = per_class or run.config.evaluation.samples_per_class
+    labels = class_labels(run, prior, names)
+    codes = draw_codes(prior, np.repeat(list(labels.values()), per_class), draw)
+    images = as_served(vqvae.decode(codes))
+    return {name: images[i * per_class : (i + 1) * per_class] for i, name in enumerate(labels)}
+
+
+def write_grid(path: Path, rows: Mapping[str, np.ndarray], columns: int, factor: int = 2) -> None:
+    """Writes the rows as one PNG, each pixel `factor` pixels wide. Raises: UserError if the file cannot be written."""
+    images = np.concatenate(list(rows.values()))
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(grid_png(images, columns=max(1, min(columns, len(images))), factor=factor))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); give a folder that can.") from error
+
+
+def draw_sweep(run: Run, draws: Sequence[Draw], names: tuple[str, ...], output: Path | None) -> str:
+    """Writes a block of rows (a row a class) for each of `draws`; returns what to tell the user."""
+    vqvae, prior = trained_pair(run)
+    check_top_k(draws, prior)
+    rows = {
+        f"{name} {draw.temperature:g}": images
+        for draw in draws
+        for name, images in draw_classes(run, vqvae, prior, draw, names).items()
+    }
+    path = output or run.samples / f"seed-{draws[0].seed}.png"
+    write_grid(path, rows, run.config.evaluation.samples_per_class)
+    order = ", ".join(label.strip() for label in rows)
+    return f"{sum(map(len, rows.values()))} pictures in {path}; rows from the top: {order}"
+
+
+def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], keep: float, output: Path | None) -> str:
+    """Writes a row for each picture file: the picture, its reconstruction, completions of its upper part.
+
+    Args:
+        run: a run with a trained prior.
+        draws: one block of completions each.
+        files: pictures; cut to the centred square and resized as in training.
+        keep: the part of the code grid that is kept, from the top.
+        output: the PNG; None: completions.png among the run's samples.
+    """
+    vqvae, prior = trained_pair(run)
+    check_top_k(draws, prior)
+    images = np.stack([_picture(path, run.data.image_shape) for path in files])
+    codes = np.asarray(vqvae.encode(images))
+    mask = np.zeros(codes.shape, np.int32)
+    mask[:, : round(keep * codes.shape[1])] = 1
+    columns = [images, as_served(vqvae.decode(codes))]
+    each = run.config.evaluation.samples_per_class
+    for draw in draws:
+        many = [np.repeat(a, each, axis=0) for a in (codes, mask)]
+        drawn = draw_codes(prior, np.zeros(len(many[0]), np.int32), draw, *many)
+        pictures = as_served(vqvae.decode(drawn)).reshape(len(files), each, *images.shape[1:])
+        columns += list(np.moveaxis(pictures, 1, 0))
+    path = output or run.samples / "completions.png"
+    write_grid(path, {str(i): row for i, row in enumerate(np.stack(columns, axis=1))}, len(columns))
+    return f"{len(files)} pictures completed in {path}; columns: original, reconstruction, completions"
+
+
+def trained_pair(run: Run) -> tuple[VQVAE, Prior]:
+    """The trained VQ-VAE and prior. Raises: UserError if the run has none."""
+    vqvae, _ = load_vqvae(run)
+    prior = load_prior(run)
+    if prior is None:
+        raise UserError(f"{run.directory} has no trained prior; run bin/train with --stages=codes,prior first.")
+    return vqvae, prior
+
+
+def check_top_k(draws: Sequence[Draw], prior: Prior) -> None:
+    """Raises: UserError if more codes are asked for than there are."""
+    for draw in draws:
+        if not 0 <= draw.top_k <= prior.network.num_symbols:
+            raise UserError(f"--top_k={draw.top_k} is out of range; give 0 to {prior.network.num_symbols}.")
+
+
+def _picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    try:
+        decoded = decode_rgb(tf.io.read_file(str(path)))
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"--complete={path} is not a readable picture ({type(error).__name__}); give PNG or JPEG files."
+        ) from error
+    return to_square(decoded, shape[0]).numpy()
