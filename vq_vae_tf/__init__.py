@@ -1,1 +1,71 @@
+"""VQ-VAE for Keras 3 and TensorFlow: discrete codes of images, a prior over them, samples, scores, serving.
 
+van den Oord, Vinyals, Kavukcuoglu, "Neural Discrete Representation Learning", 2017 (arXiv 1711.00937).
+
+    import vq_vae_tf as vq
+    z = vq.VectorQuantizer(num_embeddings=512, embedding_dim=64)(z)
+
+Names are imported when they are first used, so `import vq_vae_tf` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vq_vae_tf.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample
+    from vq_vae_tf.errors import UserError
+    from vq_vae_tf.modalities.image.decoder import ImageDecoder
+    from vq_vae_tf.modalities.image.encoder import ImageEncoder
+    from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
+    from vq_vae_tf.prior import Prior, UniformPrior
+    from vq_vae_tf.quantizers import VectorQuantizer
+    from vq_vae_tf.vqvae import VQVAE
+
+_HOMES = {
+    "Categorical": "modalities.image.likelihood",
+    "DiscretizedLogisticMixture": "modalities.image.likelihood",
+    "GatedPixelCNN": "autoregressive",
+    "Gaussian": "modalities.image.likelihood",
+    "ImageDecoder": "modalities.image.decoder",
+    "ImageEncoder": "modalities.image.encoder",
+    "Prior": "prior",
+    "Transformer": "autoregressive",
+    "UniformPrior": "prior",
+    "UserError": "errors",
+    "VQVAE": "vqvae",
+    "VectorQuantizer": "quantizers",
+    "WaveNet": "autoregressive",
+    "sample": "autoregressive",
+}
+
+__all__ = [
+    "VQVAE",
+    "Categorical",
+    "DiscretizedLogisticMixture",
+    "GatedPixelCNN",
+    "Gaussian",
+    "ImageDecoder",
+    "ImageEncoder",
+    "Prior",
+    "Transformer",
+    "UniformPrior",
+    "UserError",
+    "VectorQuantizer",
+    "WaveNet",
+    "__version__",
+    "sample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"vq_vae_tf.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vq_vae_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +12,7 @@ from absl import flags
 
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.config import Config, Option
-from vq_vae_tf.errors import UserError
-from vq_vae_tf.training.interrupt import Interrupted
+from vq_vae_tf.errors import Interrupted, UserError
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,6 @@ def main(
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv):
         sys.stdout.write(help_text(summary, chosen, extra))
         return 0
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         run(argv)
     except UserError as error:

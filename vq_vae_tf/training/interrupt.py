@@ -8,22 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vq_vae_tf.errors import Interrupted
 
-class Interrupted(Exception):
-    """A run was asked to stop, saved a checkpoint after `step` and can be continued.
-
-    Attributes:
-      step: steps done.
-      exit_status: what the process should end with (128 + the signal's number).
-    """
-
-    def __init__(self, step: int, steps: int, received: signal.Signals) -> None:
-        self.step = step
-        self.exit_status = 128 + received
-        super().__init__(
-            f"{received.name} received: stopped after step {step} of {steps} with a checkpoint; "
-            "run the same command again to continue."
-        )
+__all__ = ["Interrupted", "StopRequest", "stop_request"]
 
 
 class StopRequest:
