@@ -118,12 +118,12 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
 
 def vqvae_options(config: Config) -> TrainingOptions:
     """How the VQ-VAE is trained."""
-    return _training_options(config, {name: getattr(config.training, name) for name in _SCHEDULED})
+    return _training_options(config, config.training, "")
 
 
 def prior_options(config: Config) -> TrainingOptions:
     """How the prior is trained."""
-    return _training_options(config, {name: getattr(config.prior, f"prior_{name}") for name in _SCHEDULED})
+    return _training_options(config, config.prior, "prior_")
 
 
 _SCHEDULED = (
@@ -138,15 +138,19 @@ _SCHEDULED = (
 )
 
 
-def _training_options(config: Config, scheduled: dict[str, Any]) -> TrainingOptions:
+def _training_options(config: Config, section: Any, prefix: str) -> TrainingOptions:
     run = config.run
-    return TrainingOptions(
-        **scheduled,
-        jit=run.jit,
-        log_every=run.log_every,
-        checkpoint_every=run.checkpoint_every,
-        summary_every=run.checkpoint_every,
-    )
+    scheduled = {name: getattr(section, prefix + name) for name in _SCHEDULED}
+    try:
+        return TrainingOptions(
+            **scheduled,
+            jit=run.jit,
+            log_every=run.log_every,
+            checkpoint_every=run.checkpoint_every,
+            summary_every=run.checkpoint_every,
+        )
+    except UserError as error:
+        raise UserError(str(error).replace("--", f"--{prefix}")) from error
 
 
 def clear_session(seed: int) -> None:

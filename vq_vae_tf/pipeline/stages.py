@@ -43,6 +43,7 @@ def stage_names(stages: str) -> tuple[str, ...]:
 def run_stages(config: Config) -> Run:
     """Runs the stages that the config asks for, in order, and says on stderr what each one did."""
     names = stage_names(config.run.stages)
+    build.vqvae_options(config), build.prior_options(config)  # wrong ones are refused before any work
     strategy = make_strategy(config.run.strategy)
     run = start_run(config, lambda run: data_variance(run.data.examples("train", 1000)))
     stages: dict[str, Callable[[], str]] = {
