@@ -3,7 +3,13 @@
 from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
 from vq_vae_tf.autoregressive.gated_pixelcnn import GatedPixelCNN
 from vq_vae_tf.autoregressive.sampler import sample, sample_naive
+from vq_vae_tf.autoregressive.transformer import Transformer
+from vq_vae_tf.autoregressive.wavenet import WaveNet
 
-NETWORKS: dict[str, type[AutoregressiveNetwork]] = {"pixelcnn": GatedPixelCNN}
+NETWORKS: dict[str, type[AutoregressiveNetwork]] = {
+    "pixelcnn": GatedPixelCNN,
+    "wavenet": WaveNet,
+    "transformer": Transformer,
+}
 
-__all__ = ["NETWORKS", "AutoregressiveNetwork", "GatedPixelCNN", "sample", "sample_naive"]
+__all__ = ["NETWORKS", "AutoregressiveNetwork", "GatedPixelCNN", "Transformer", "WaveNet", "sample", "sample_naive"]

@@ -74,6 +74,11 @@ class AutoregressiveNetwork(keras.layers.Layer):
 
     # What a subclass gives.
 
+    @property
+    def context_features(self) -> int:
+        """Width of a context."""
+        return self.features
+
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
         """Contexts `[batch, *grid, features]` from site embeddings of the same shape, each from earlier sites only."""
         raise NotImplementedError
@@ -95,7 +100,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     def build(self, symbols_shape: Any = None, condition_shape: Any = None) -> None:
         """All sizes are known from the constructor."""
         self.embedding.build()
-        self.head.build((None, self.features), (None, self.features))
+        self.head.build((None, self.context_features), (None, self.features))
         self.build_trunk()
 
     def call(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
@@ -125,7 +130,10 @@ class AutoregressiveNetwork(keras.layers.Layer):
             self.build()
         empty = ops.zeros((batch_size, self.features), dtype=self.compute_dtype)
         cache = {"trunk": self.init_sites(batch_size, self.checked_condition(condition))}
-        return cache if self.channels == 1 else {**cache, "site": empty, "context": empty}
+        if self.channels == 1:
+            return cache
+        context = ops.zeros((batch_size, self.context_features), dtype=self.compute_dtype)
+        return {**cache, "site": empty, "context": context}
 
     def step(self, previous: Tensor, cache: dict, position: Tensor) -> tuple[Tensor, dict]:
         """Logits `[batch, num_symbols]` (float32) of the symbol at `position` (scalar int32) and the next cache.
@@ -169,7 +177,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
                 f"{self.name}: no condition['label'] given; expected int32 [batch] in 0..{self.num_labels - 1}"
             )
         values = concrete(label)
-        if values is not None and values.size and not (0 <= values.min() and values.max() < self.num_labels):
+        if values is not None and values.size and not (values.min() >= 0 and values.max() < self.num_labels):
             wrong = values[(values < 0) | (values >= self.num_labels)].flat[0]
             raise ValueError(f"{self.name}: label {wrong} is out of range; expected 0..{self.num_labels - 1}")
         return ops.cast(label, "int32")
@@ -194,3 +202,9 @@ def concrete(x: Any) -> np.ndarray | None:
         return np.asarray(x)
     except (NotImplementedError, TypeError, ValueError, AttributeError):
         return None
+
+
+def gate(x: Tensor) -> Tensor:
+    """`tanh(a) * sigmoid(b)` of the two halves of the last axis (equation 2 of both PixelCNN and WaveNet)."""
+    signal, opening = ops.split(x, 2, axis=-1)
+    return ops.tanh(signal) * ops.sigmoid(opening)

@@ -7,16 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
+from vq_vae_tf.autoregressive.base import AutoregressiveNetwork, gate
 from vq_vae_tf.ops.masks import causal_taps, delayed
 
 Tensor = Any
-
-
-def gate(x: Tensor) -> Tensor:
-    """`tanh(a) * sigmoid(b)` of the two halves of the last axis (equation 2)."""
-    signal, opening = ops.split(x, 2, axis=-1)
-    return ops.tanh(signal) * ops.sigmoid(opening)
 
 
 class GatedBlock(keras.layers.Layer):
@@ -91,7 +85,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
         others: see `AutoregressiveNetwork`.
     """
 
-    def __init__(self, *args: Any, num_layers: int = 8, kernel_size: int = 5, **kwargs: Any):
+    def __init__(self, *args: Any, num_layers: int = 10, kernel_size: int = 3, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if len(self.grid) != 2:
             raise ValueError(f"{self.name}: symbol_shape={self.symbol_shape} has grid {self.grid}; expected two axes")
@@ -104,11 +98,8 @@ class GatedPixelCNN(AutoregressiveNetwork):
 
     def build_trunk(self) -> None:
         """Position embeddings `[2, height, width, features]` (vertical, horizontal) and the blocks."""
-        self.positions = self.add_weight(
-            name="positions",
-            shape=(2, *self.grid, self.features),
-            initializer=keras.initializers.RandomNormal(0.0, 0.1),
-        )
+        small = keras.initializers.RandomNormal(stddev=0.1)
+        self.positions = self.add_weight(name="positions", shape=(2, *self.grid, self.features), initializer=small)
         for block in self.blocks:
             block.build_from(self.condition_features)
 

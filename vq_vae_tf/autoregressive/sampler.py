@@ -10,27 +10,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
 
 from vq_vae_tf.autoregressive.base import concrete
+from vq_vae_tf.autoregressive.noise import gumbel
 
 Tensor = Any
 MASKED = -1e30  # exp(MASKED) is exactly 0 in float32, and MASKED plus noise stays finite
-
-
-class SeedAt(keras.random.SeedGenerator):
-    """The seed of one position, from tensors.
-
-    `keras.random` takes an int or a SeedGenerator; this one has no variable and always draws the same.
-    """
-
-    def __init__(self, seed: Tensor, position: Tensor):
-        self.pair = ops.stack([seed, position])
-
-    def next(self, ordered: bool = True) -> Tensor:
-        """`[seed, position]` in the type that the backend's generators take."""
-        return ops.cast(self.pair, "uint32") if keras.backend.backend() == "jax" else self.pair
 
 
 def sample(
@@ -103,7 +89,8 @@ def _sample(
 
     def body(position: Tensor, previous: Tensor, symbols: Tensor, cache: Any) -> tuple:
         logits, cache = next_logits(symbols, previous, cache, position)
-        symbol = draw(logits, SeedAt(seed, position), temperature, top_k, top_p)
+        noise = gumbel(seed, position, batch_size, network.num_symbols)
+        symbol = draw(logits, noise, temperature, top_k, top_p)
         if kept is not None:
             values, mask = (ops.take(part, position, axis=0) for part in kept)
             symbol = ops.where(mask, values, symbol)
@@ -115,11 +102,13 @@ def _sample(
     return ops.reshape(ops.transpose(symbols), (-1, *network.symbol_shape))
 
 
-def draw(logits: Tensor, seed: Any, temperature: Any = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """One symbol a row of `logits` `[batch, K]`, int32 `[batch]`: `argmax(truncate(logits / temperature) + Gumbel)`."""
+def draw(logits: Tensor, noise: Tensor, temperature: Any = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """One symbol a row, int32 `[batch]`: `argmax(truncate(logits / temperature) + noise)`, both `[batch, K]`.
+
+    With Gumbel noise that is a draw from the softmax of the truncated logits.
+    """
     logits = truncate(ops.cast(logits, "float32") / temperature, top_k, top_p)
-    uniform = keras.random.uniform(ops.shape(logits), minval=1e-30, maxval=1.0, dtype="float32", seed=seed)
-    return ops.cast(ops.argmax(logits - ops.log(-ops.log(uniform)), axis=-1), "int32")
+    return ops.cast(ops.argmax(logits + noise, axis=-1), "int32")
 
 
 def truncate(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -187,5 +176,5 @@ def _checked_mask(network: Any, batch_size: Any, keep_mask: Any) -> Tensor:
 
 def _check_symbols(network: Any, given: Tensor) -> None:
     values = concrete(given)
-    if values is not None and values.size and not (0 <= values.min() and values.max() < network.num_symbols):
+    if values is not None and values.size and not (values.min() >= 0 and values.max() < network.num_symbols):
         raise ValueError(f"given symbols in {values.min()}..{values.max()}; expected 0..{network.num_symbols - 1}")
