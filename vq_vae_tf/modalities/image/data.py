@@ -20,9 +20,9 @@ def open_image_data(
     strict: bool = False,
     max_examples: int = 0,
 ) -> ImageData:
-    """Opens images by name: a TFDS name ("cifar10"), "folder:/path" or "vizdoom".
+    """Opens images by name: a TFDS name ("cifar10"), "folder:/path", "vizdoom" or "vizdoom/<configuration>".
 
-    data_dir: where TFDS keeps its data sets; None is its default.
+    data_dir: where TFDS keeps its data sets; None or "" is its default.
     image_size: pixels; images are cut to a centred square and resized to it. 0 keeps them as they are.
     validation_size: examples held out of the training split.
     strict: refuse a folder with unreadable files instead of leaving them out.
@@ -39,4 +39,8 @@ def open_image_data(
             raise UserError(f"--{name}={value}: expected 0 or more.")
     if dataset.startswith("folder:"):
         return open_folder(dataset.removeprefix("folder:"), image_size, validation_size, strict, max_examples)
-    return tfds_source.open_tfds(dataset, data_dir, image_size, validation_size, max_examples)
+    if dataset == "vizdoom" or dataset.startswith("vizdoom/"):
+        from vq_vae_tf.modalities.image import vizdoom  # imports TFDS, which takes seconds
+
+        return vizdoom.open_vizdoom(dataset, data_dir or None, image_size, validation_size, max_examples)
+    return tfds_source.open_tfds(dataset, data_dir or None, image_size, validation_size, max_examples)

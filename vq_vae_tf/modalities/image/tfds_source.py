@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from vq_vae_tf.batches import ArrayStore
 from vq_vae_tf.errors import UserError
@@ -20,11 +21,48 @@ _READ_BATCH = 256
 def open_tfds(
     name: str, data_dir: str | Path | None, image_size: int, validation_size: int, max_examples: int
 ) -> ImageData:
-    """Opens a TFDS data set that has an "image" feature (and "label", if it has classes). Raises: UserError."""
+    """Opens a TFDS data set that has an "image" feature (and "label", if it has classes), downloading it if it must.
+
+    Raises: UserError for an unknown name or version, files that must be fetched by hand, or a download that fails.
+    """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError:
+        raise UserError(
+            f"--dataset={name}: no such data set, expected a TFDS name such as cifar10, folder:/path or vizdoom."
+        ) from None
+    except (ValueError, AssertionError, TypeError) as error:
+        raise UserError(f"--dataset={name}: TFDS cannot build it{_present(name, data_dir)}: {_line(error)}") from None
+    if not builder.is_prepared():
+        _prepare(builder, name, data_dir)
     return from_builder(builder, name, image_size, validation_size, max_examples)
+
+
+def _prepare(builder: Any, name: str, data_dir: str | Path | None) -> None:
+    logging.warning("%s is not in %s%s: TFDS downloads it now", name, builder.data_path, _present(name, data_dir))
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network, a server or a data set's own script may raise
+        by_hand = " ".join((getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None) or "").split())
+        raise UserError(
+            f"{name} is not in {builder.data_path}{_present(name, data_dir)} and could not be fetched: {_line(error)}; "
+            f"expected a prepared copy there: {by_hand or 'fetch it with TFDS on a machine with a network'}, "
+            "or give another --data_dir."
+        ) from error
+
+
+def _present(name: str, data_dir: str | Path | None) -> str:
+    """Names the versions of a data set that are in the directory."""
+    base = Path(data_dir or "~/tensorflow_datasets").expanduser() / name.split("/")[0].split(":")[0]
+    versions = sorted({path.parent.relative_to(base).as_posix() for path in base.glob("**/dataset_info.json")})
+    return f" (present: {', '.join(versions)})" if versions else ""
+
+
+def _line(error: BaseException) -> str:
+    """The first line of a message, or the error's name."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def from_builder(builder: Any, name: str, image_size: int, validation_size: int, max_examples: int) -> ImageData:
