@@ -1,0 +1,41 @@
+"""Every recipe parses, builds its models at full size and trains the sizes that it states."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+from vq_vae_tf import build
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.codes import CodeManifest
+from vq_vae_tf.commands import command_line
+
+RECIPES = sorted(config_lib.recipes_directory().glob("*.flags"))
+STORED = {"cifar10": (32, 32, 3)}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_recipe_builds(path):
+    config = command_line.config_from(command_line.parse([f"--flagfile={path.name}"], config_lib.options()))
+    size = config.data.image_size
+    shape = (size, size, 3) if size else STORED[config.data.dataset]
+    config = config_lib.replace(config, data_variance=config.model.data_variance or 0.05)
+    vqvae = build.build_vqvae(config, shape)
+    grid = tuple(side // 2**config.model.downsamplings for side in shape[:2])
+    x = keras.ops.zeros((1, *shape), "uint8")
+    codes = vqvae.encode(x)
+    assert tuple(codes.shape[1:3]) == grid
+    assert tuple(vqvae.decode(codes).shape) == (1, *shape)
+    code_shape = tuple(codes.shape[1:])
+    books = vqvae.quantizer.num_codebooks
+    manifest = CodeManifest(1, vqvae.quantizer.num_codes, code_shape, books, 10, (), "", {})
+    prior = build.build_prior(config, manifest)
+    nats = prior.log_prob(codes, {"label": keras.ops.zeros((1,), "int32")})
+    assert keras.ops.all(keras.ops.isfinite(nats))
+    build.vqvae_options(config), build.prior_options(config)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_recipe_says_what_it_is(path):
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any("Command:" in line for line in header)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import vq_vae_tf as vq
+
+SHAPE = (8, 8, 3)
+
+
+def model(ema_decay: float | None = 0.99, **quantizer) -> vq.VQVAE:
+    keras.utils.set_random_seed(1)
+    built = vq.VQVAE(
+        vq.ImageEncoder(4, units=8, residual_units=4, residual_blocks=1, name="encoder"),
+        vq.VectorQuantizer(16, 4, ema_decay=ema_decay, name="quantizer", **quantizer),
+        vq.ImageDecoder(3, units=8, residual_units=4, residual_blocks=1, name="decoder"),
+        vq.Gaussian(0.03, name="likelihood"),
+    )
+    built.build((None, *SHAPE))
+    return built
+
+
+def images(n: int = 6) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, *SHAPE)).astype(np.uint8)
+
+
+def test_loss_is_the_papers_equation_in_numpy():
+    m, x = model(None, initialization="random_normal", revive_below=0.0), images()
+    z_e = np.asarray(m.encoder(x), np.float64)
+    codebook = np.asarray(m.quantizer.codebook, np.float64)
+    codes = ((z_e[..., None, :] - codebook) ** 2).sum(-1).argmin(-1)
+    z_q = codebook[codes]
+    u = x / 255.0 - 0.5
+    mu = np.asarray(m.decoder(z_q.astype(np.float32)), np.float64)
+    nats = ((u - mu) ** 2).mean() / (2 * 0.03) + 0.5 * math.log(2 * math.pi * 0.03) + math.log(255)
+    expected = nats + (1 + 0.25) * ((z_e - z_q) ** 2).mean()
+    terms = m.loss_terms(x, training=False)
+    assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["reconstruction"]) == pytest.approx(nats, rel=1e-5)
+    np.testing.assert_array_equal(np.asarray(m.encode(x)), codes)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients are taken with TensorFlow's tape here")
+@pytest.mark.parametrize(("term", "encoder", "codebook", "decoder"), [
+    ("reconstruction", True, False, True),
+    ("quantization", True, True, False),
+])  # fmt: skip
+def test_what_each_term_reaches(term, encoder, codebook, decoder):
+    import tensorflow as tf
+
+    m, x = model(None, initialization="random_normal", revive_below=0.0), images()
+    with tf.GradientTape() as tape:
+        loss = m.loss_terms(x, training=True)[term]
+    variables = m.trainable_variables
+    reached = {
+        v.path: g is not None and bool(np.any(np.asarray(tf.convert_to_tensor(g)) != 0))
+        for v, g in zip(variables, tape.gradient(loss, [v.value for v in variables]), strict=True)
+    }
+    for part, wanted in (("encoder", encoder), ("quantizer", codebook), ("decoder", decoder)):
+        touched = [hit for path, hit in reached.items() if f"{part}/" in path]
+        assert touched
+        assert any(touched) == wanted, f"{term} {'misses' if wanted else 'reaches'} the {part}"
+
+
+def test_decoding_the_codes_is_the_forward_pass():
+    m, x = model(), images()
+    params = m(x, training=False)
+    np.testing.assert_array_equal(np.asarray(m.decode_params(m.encode(x))), np.asarray(params))
+    np.testing.assert_array_equal(np.asarray(m.reconstruct(x)), np.asarray(m.likelihood.mean(params)))
+
+
+def test_a_dictionary_serves_as_well_as_the_tensor():
+    m, x = model(), images()
+    batch = {"x": x, "label": np.zeros(len(x), np.int32)}
+    np.testing.assert_array_equal(np.asarray(m(batch)), np.asarray(m(x)))
+    assert float(m.loss_terms(batch, False)["loss"]) == float(m.loss_terms(x, False)["loss"])
+
+
+def test_plain_fit_lowers_the_loss_and_shows_the_codes_in_use():
+    x = np.repeat(images(4), 8, axis=0)
+    m = model()
+    m.compile(keras.optimizers.Adam(1e-2))
+    history = m.fit(x, batch_size=8, epochs=12, verbose=0, shuffle=False).history
+    assert history["loss"][-1] < history["loss"][0] - 0.1
+    assert 1 <= history["perplexity"][-1] <= history["codes_in_use"][-1] <= 16
+
+
+def test_uniform_rate_is_counted_in_full():
+    m, x = model(), images()
+    terms = m.elbo(x)
+    np.testing.assert_allclose(np.asarray(terms["rate"]), 2 * 2 * math.log(16), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(terms["elbo"]), -np.asarray(terms["distortion"]) - np.asarray(terms["rate"]), rtol=1e-6
+    )
+    uniform = vq.UniformPrior(16, (2, 2))
+    np.testing.assert_allclose(np.asarray(m.elbo(x, uniform)["rate"]), np.asarray(terms["rate"]), rtol=1e-5)
+
+
+def test_keras_file_round_trip(tmp_path):
+    m, x = model(), images()
+    m(x)
+    m.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(np.asarray(again.reconstruct(x)), np.asarray(m.reconstruct(x)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
+def test_quantisation_and_loss_stay_in_float32(policy):
+    keras.utils.set_random_seed(1)
+    m = vq.VQVAE(
+        vq.ImageEncoder(4, units=8, residual_units=4, residual_blocks=1, dtype=policy),
+        vq.VectorQuantizer(16, 4, ema_decay=0.99),
+        vq.ImageDecoder(3, units=8, residual_units=4, residual_blocks=1, dtype=policy),
+        vq.Gaussian(0.03),
+        dtype=policy,
+    )
+    m.build((None, *SHAPE))
+    terms = m.loss_terms(images(), training=True)
+    assert {keras.backend.standardize_dtype(v.dtype) for v in terms.values()} == {"float32"}
+    assert all(bool(ops.isfinite(v)) for v in terms.values())
+    assert keras.backend.standardize_dtype(m.quantizer.codebook.dtype) == "float32"
+    assert all(v.dtype == "float32" for v in m.trainable_variables)
+
+
+@pytest.mark.parametrize("shape", [(None, 10, 8, 3), (None, 8, 8), (None, 2, 2, 3)])
+def test_images_of_a_wrong_size_are_named(shape):
+    with pytest.raises(ValueError, match=r"multiples of 4.*received shape"):
+        vq.ImageEncoder(4, downsamplings=2).build(shape)
