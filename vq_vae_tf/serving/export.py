@@ -6,8 +6,6 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from vq_vae_tf.serving.image import ImageEndpoints
 from vq_vae_tf.serving.verify import verify
 from vq_vae_tf.serving.versions import appearing, new_version
 from vq_vae_tf.serving.warmup import write_warmup
+from vq_vae_tf.version import VERSION
 
 METADATA = "assets.extra/vq_vae_tf.json"
 """Where in a version folder the metadata lies; TensorFlow carries `assets.extra` along and does not read it."""
@@ -48,7 +47,7 @@ def export_image_model(
     there only if all went well.
 
     Args:
-        vqvae: a built `VQVAE` over images.
+        vqvae: a built `VQVAE`.
         prior: p(z), or None for an export without `sample`, `complete` and `log_prob`.
         directory, name: where; `name` is the model's name in TF Serving.
         images: some uint8 images `[n, height, width, channels]` to compare on; the first 8 are used.
@@ -126,7 +125,7 @@ def _description(endpoints: ImageEndpoints, functions: Mapping[str, Any]) -> dic
     """What the model is and what its signatures take and give."""
     return {
         "format_version": 1,
-        "versions": {"vq_vae_tf": _package_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        "versions": {"vq_vae_tf": VERSION, "tensorflow": tf.__version__, "keras": keras.__version__},
         "image_shape": endpoints.image_shape,
         "code_shape": endpoints.code_shape,
         "num_codes": endpoints.num_codes,
@@ -144,13 +143,6 @@ def _description(endpoints: ImageEndpoints, functions: Mapping[str, Any]) -> dic
 
 def _spec(spec: Any) -> dict[str, Any]:
     return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
-
-
-def _package_version() -> str:
-    try:
-        return installed_version("vq_vae_tf")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 @contextmanager

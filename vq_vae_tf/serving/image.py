@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.modalities.image.decode import to_square
+from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
 from vq_vae_tf.serving.checks import in_range, positive
 
 Answer = dict[str, tf.Tensor]
@@ -41,8 +41,10 @@ class ImageEndpoints:
         self.num_labels = 0 if prior is None else prior.network.num_labels
         if prior is not None:
             self._check_prior(tuple(prior.network.symbol_shape), prior.network.num_symbols)
+        label, symbols = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, *self.code_shape), tf.int32)
+        arguments = [tf.TensorSpec((), tf.int32), label, tf.TensorSpec(()), symbols, symbols]
         # One loop for `sample` and `complete`: half the graph, and XLA compiles it once for both.
-        self._loop = tf.function(self._sampled, autograph=False, jit_compile=xla)
+        self._loop = tf.function(self._sampled, arguments, autograph=False, jit_compile=xla)
 
     def _check_prior(self, shape: tuple[int, ...], num_codes: int) -> None:
         if (shape, num_codes) != (self.code_shape, self.num_codes):
@@ -137,12 +139,10 @@ class ImageEndpoints:
 
     def _picture(self, image_bytes: tf.Tensor) -> tf.Tensor:
         height, width, channels = self.image_shape
-        picture = tf.io.decode_image(image_bytes, channels, expand_animations=False)
-        picture = tf.cond(
-            tf.reduce_all(tf.shape(picture)[:2] == (height, width)),
-            lambda: picture,
-            lambda: to_square(picture, height),
-        )
+        picture = decode_rgb(image_bytes) if channels == 3 else tf.io.decode_image(image_bytes, channels, expand_animations=False)
+        shape = tf.shape(picture)
+        fits = (shape[0] == height) & (shape[1] == width)
+        picture = tf.cond(fits, lambda: picture, lambda: to_square(picture, height))
         return tf.ensure_shape(picture, self.image_shape)
 
 
