@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from vq_vae_tf.autoregressive import sample
+from vq_vae_tf.autoregressive.base import concrete
 from vq_vae_tf.autoregressive.uniform import Uniform
 
 Tensor = Any
@@ -62,6 +63,10 @@ class Prior(keras.Model):
 
     def log_prob(self, codes: Any, condition: dict | None = None) -> Tensor:
         """Nats of whole code maps: `[batch, *code_shape]` -> float32 `[batch]`."""
+        values = concrete(codes)
+        if values is not None and values.size and not (values.min() >= 0 and values.max() < self.network.num_symbols):
+            expected = f"0..{self.network.num_symbols - 1}; were they written by another model?"
+            raise ValueError(f"{self.name}: codes in {values.min()}..{values.max()} given; expected {expected}")
         nats = _nats(codes, self.network(codes, condition, training=False))
         return -ops.sum(ops.reshape(nats, (-1, self.network.num_positions)), axis=-1)
 

@@ -149,6 +149,7 @@ def _kept_symbols(network: Any, batch_size: Any, given: Any, keep_mask: Any) -> 
         raise ValueError("keep_mask given without the symbols to keep; pass them as `given`")
     given = ops.convert_to_tensor(given)
     _check_symbols(network, given)
+    _check_examples("given", given, batch_size)
     positions = network.num_positions
     if keep_mask is None:
         length = math.prod(given.shape[1:])
@@ -171,6 +172,7 @@ def _checked_mask(network: Any, batch_size: Any, keep_mask: Any) -> Tensor:
         mask = ops.broadcast_to(mask[None], (batch_size, *shape))
     elif shape[1:] != network.symbol_shape:
         raise ValueError(f"keep_mask of shape {shape} given; expected {network.symbol_shape}, with batch or without")
+    _check_examples("keep_mask", mask, batch_size)
     return ops.transpose(ops.reshape(ops.not_equal(mask, ops.zeros_like(mask)), (-1, network.num_positions)))
 
 
@@ -178,3 +180,9 @@ def _check_symbols(network: Any, given: Tensor) -> None:
     values = concrete(given)
     if values is not None and values.size and not (values.min() >= 0 and values.max() < network.num_symbols):
         raise ValueError(f"given symbols in {values.min()}..{values.max()}; expected 0..{network.num_symbols - 1}")
+
+
+def _check_examples(name: str, value: Tensor, batch_size: Any) -> None:
+    count = value.shape[0]
+    if isinstance(batch_size, int) and count is not None and count != batch_size:
+        raise ValueError(f"{name} holds {count} examples; expected {batch_size}, the number to sample")

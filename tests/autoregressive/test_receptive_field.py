@@ -1,0 +1,72 @@
+"""Which symbols a small network of each kind sees: exactly those that its paper says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet
+
+
+def _seen(network, position):
+    """Boolean `[positions]`: changing the symbol there changes the logits at `position`."""
+    count = network.num_positions
+    symbols = np.zeros((count + 1, count), np.int32)
+    symbols[np.arange(count), np.arange(count)] = 1
+    logits = ops.convert_to_numpy(network(symbols.reshape(count + 1, *network.symbol_shape)))
+    logits = logits.reshape(count + 1, count, -1)[:, position]
+    return np.abs(logits[:count] - logits[count]).max(-1) > 1e-7
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_one_block_of_the_pixelcnn_sees_rows_above_and_columns_to_the_left(kernel_size):
+    network = GatedPixelCNN(2, (5, 7), features=8, num_layers=1, kernel_size=kernel_size)
+    reach = kernel_size // 2  # and one more by the shift of the input
+    expected = np.zeros((5, 7), bool)
+    expected[4 - 1 - reach : 4, 3 - reach : 3 + reach + 1] = True
+    expected[4, 3 - 1 - reach : 3] = True
+    np.testing.assert_array_equal(_seen(network, 4 * 7 + 3).reshape(5, 7), expected)
+
+
+def test_the_pixelcnn_has_no_blind_spot():
+    """A stack of masked 3 x 3 convolutions never sees the right-hand triangle above; both stacks together do."""
+    network = GatedPixelCNN(2, (4, 9), features=8, num_layers=5)
+    seen = _seen(network, 3 * 9 + 3).reshape(4, 9)
+    assert seen[:3].all()
+    assert seen[3, :3].all()
+    assert not seen[3, 3:].any()
+
+
+def test_wavenet_sees_its_receptive_field_and_nothing_before_it():
+    network = WaveNet(2, (24,), features=8, num_layers=4, dilation_cycle=3)
+    assert network.receptive_field == 1 + 1 + 2 + 4 + 1
+    expected = (np.arange(24) < 20) & (np.arange(24) >= 20 - network.receptive_field)
+    np.testing.assert_array_equal(_seen(network, 20), expected)
+
+
+def test_the_ring_buffers_of_wavenet_wrap_and_may_be_longer_than_the_sequence():
+    network = WaveNet(3, (21,), features=8, num_layers=6, dilation_cycle=6)  # dilations 1 to 32
+    symbols = np.random.default_rng(0).integers(0, 3, (2, 21)).astype(np.int32)
+    full = ops.convert_to_numpy(network(symbols))
+    cache, previous = network.init_cache(2), symbols[:, 0]
+    for position in range(21):
+        logits, cache = network.step(previous, cache, ops.convert_to_tensor(position, dtype="int32"))
+        np.testing.assert_allclose(ops.convert_to_numpy(logits), full[:, position], atol=1e-5)
+        previous = symbols[:, position]
+
+
+def test_the_transformer_sees_everything_before():
+    network = Transformer(2, (3, 4), features=8, num_layers=1, num_heads=2)
+    np.testing.assert_array_equal(_seen(network, 9), np.arange(12) < 9)
+
+
+def test_sizes_that_cannot_be_are_named():
+    with pytest.raises(ValueError, match="num_heads=3 does not divide features=8"):
+        Transformer(2, (3,), features=8, num_heads=3)
+    with pytest.raises(ValueError, match="kernel_size=4; expected an odd number"):
+        GatedPixelCNN(2, (3, 3), kernel_size=4)
+    with pytest.raises(ValueError, match="has grid \\(3,\\); expected two axes"):
+        GatedPixelCNN(2, (3,))
+    with pytest.raises(ValueError, match="needs a grid axis"):
+        WaveNet(2, (3,), num_channels=3)
