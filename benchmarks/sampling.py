@@ -86,9 +86,8 @@ def wavenet(length, layers, features):
     print(f"WaveNet, {layers} layers x {features}, 256 symbols, batch 1, {length} steps")
     for xla in (False, True):
         rate = length / seconds(sampler(network, 1, xla))
-        print(
-            f"  cached, {'XLA' if xla else 'graph':5}        {rate:9.0f} steps/s   {rate / 16_000:6.2f} x real time at 16 kHz"
-        )
+        mode = "XLA" if xla else "graph"
+        print(f"  cached, {mode:5}        {rate:9.0f} steps/s   {rate / 16_000:6.2f} x real time at 16 kHz")
 
 
 def main():
