@@ -77,7 +77,7 @@ class Checkpoints:
             return None
         path = self.path(steps[-1])
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(str(arrays.pop(_META)))
             position = Position(int(meta["step"]), float(meta["seconds"]), tuple(meta["sums"]))

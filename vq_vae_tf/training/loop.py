@@ -231,14 +231,14 @@ class _Run:
         """The sum of one number over the workers; also a place where they wait for each other."""
         if self.workers == 1:
             return value
-        summed = self.strategy.run(_all_reduce, args=(tf.constant(value, tf.float64),))
-        local = self.strategy.experimental_local_results(summed)[0]
-        return float(local) * self.workers / self.strategy.num_replicas_in_sync
+        summed = self._sum_over_replicas(tf.constant(value))
+        return float(summed) * self.workers / self.strategy.num_replicas_in_sync
 
-
-@tf.function
-def _all_reduce(value: tf.Tensor) -> tf.Tensor:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    @tf.function
+    def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
+        # The copy is made on each replica's device, which is where the sum is asked for.
+        copies = self.strategy.run(tf.identity, args=(value,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, copies, axis=None)
 
 
 def _build(model: keras.Model, batches: Batches, options: TrainingOptions, strategy: Any) -> list[str]:
