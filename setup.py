@@ -1,14 +1,16 @@
 """Packaging of vq_vae_tf; `pip install .` gives the package and its console commands."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 COMMANDS = ("train", "encode", "evaluate", "sample", "export")
+VERSION = re.search(r'VERSION = "(.+)"', Path(__file__).with_name("vq_vae_tf").joinpath("version.py").read_text())[1]
 
 setup(
     name="vq_vae_tf",
-    version="0.1.0",
+    version=VERSION,
     description="VQ-VAE (van den Oord et al., 2017) for TensorFlow and Keras 3: train, sample, score, serve",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

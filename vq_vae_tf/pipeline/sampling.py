@@ -47,7 +47,7 @@ def draw_codes(prior: Prior, labels: Any, draw: Draw, given: Any = None, keep_ma
     labels = tf.constant(labels, tf.int32)
     condition = {"label": labels} if prior.network.num_labels else None
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def drawn() -> tf.Tensor:
         return prior.sample(
             len(labels), draw.seed, condition, draw.temperature, draw.top_k, draw.top_p, given, keep_mask

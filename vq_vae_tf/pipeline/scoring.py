@@ -42,8 +42,8 @@ def evaluate_run(
     if not run.data.sizes.get(split):
         present = ", ".join(name for name, count in run.data.sizes.items() if count)
         raise UserError(f"--eval_split={split} has no examples in {run.data.name}; choose one of {present}.")
-    reconstruct = tf.function(lambda batch: vqvae.reconstruct(batch["x"]), reduce_retracing=True)
-    encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True)
+    reconstruct = tf.function(lambda batch: vqvae.reconstruct(batch["x"]), reduce_retracing=True, autograph=False)
+    encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
     def batches() -> tf.data.Dataset:
         return run.data.examples(split, size)
@@ -85,15 +85,15 @@ def _prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:
     def log_prob(batch: dict[str, tf.Tensor]) -> tf.Tensor:
         return prior.log_prob(batch["codes"], {"label": batch["label"]} if prior.network.num_labels else None)
 
-    compiled = tf.function(log_prob, reduce_retracing=True)
+    compiled = tf.function(log_prob, reduce_retracing=True, autograph=False)
     manifest = codes.manifest
     return prior_scores(compiled, codes.examples(split, size), manifest.num_codes, manifest.num_codebooks)
 
 
 def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any) -> dict[str, LikelihoodScores]:
-    bounds = {"uniform": likelihood_scores(tf.function(vqvae.elbo, reduce_retracing=True), batches())}
+    bounds = {"uniform": likelihood_scores(tf.function(vqvae.elbo, reduce_retracing=True, autograph=False), batches())}
     if prior is not None:
-        learned = tf.function(lambda batch: vqvae.elbo(batch, prior), reduce_retracing=True)
+        learned = tf.function(lambda batch: vqvae.elbo(batch, prior), reduce_retracing=True, autograph=False)
         bounds["learned"] = likelihood_scores(learned, batches())
     return bounds
 

@@ -109,7 +109,7 @@ def encode_other(run: Run, dataset: str, output: str) -> str:
 def write_data_codes(run: Run, data: ImageData, directory: Path) -> str:
     """Encodes every split of `data` into `directory`; returns what to tell the user."""
     vqvae, digest = load_vqvae(run)
-    encode = tf.function(lambda batch: vqvae.encode(batch["x"]), reduce_retracing=True)
+    encode = tf.function(lambda batch: vqvae.encode(batch["x"]), reduce_retracing=True, autograph=False)
     splits = {split: _encoded(encode, data.examples(split, 500)) for split, size in data.sizes.items() if size}
     z_shape = vqvae.encoder.compute_output_shape((None, *data.image_shape))
     manifest = write_codes(
