@@ -109,8 +109,9 @@ def test_the_resolved_flags_reproduce_the_run(finished, tmp_path):
 
 def test_killed_at_any_moment_and_run_again_is_as_never_killed(finished, tmp_path):
     data, workdir, _ = finished
-    command = [sys.executable, "-m", "vq_vae_tf.commands.train", *arguments(data, tmp_path / "killed"), "--stages=vqvae"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    command = "vq_vae_tf.commands.train"
+    typed = [sys.executable, "-m", command, *arguments(data, tmp_path / "killed"), "--stages=vqvae"]
+    process = subprocess.Popen(typed, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     checkpoints = tmp_path / "killed" / "vqvae" / "checkpoints"
     while process.poll() is None and time.monotonic() < deadline:
@@ -128,7 +129,8 @@ def test_other_commands_on_the_run(finished, tmp_path):
     data, workdir, _ = finished
     run("evaluate", f"--workdir={workdir}", "--eval_split=train")
     assert json.loads((workdir / "evaluation.json").read_text())["split"] == "train"
-    said = run("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", f"--output={tmp_path / 's.png'}")
+    output = f"--output={tmp_path / 's.png'}"
+    said = run("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
     assert "left 0.5, left 1" in said
     picture = data / "above" / "1.png"
     run("sample", f"--workdir={workdir}", f"--complete={picture}", f"--output={tmp_path / 'c.png'}")

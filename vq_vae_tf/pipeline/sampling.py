@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,21 @@ def draw_codes(prior: Prior, labels: Any, draw: Draw, given: Any = None, keep_ma
         given: codes `[batch, *code_shape]`, kept where `keep_mask` of the same shape is 1.
         keep_mask: see `given`.
     """
-    labels = tf.constant(labels, tf.int32)
-    condition = {"label": labels} if prior.network.num_labels else None
+    seed, temperature = tf.constant(draw.seed, tf.int32), tf.constant(draw.temperature, tf.float32)
+    drawn = _compiled(prior, draw.top_k, draw.top_p)
+    return drawn(tf.constant(labels, tf.int32), seed, temperature, given, keep_mask).numpy()
+
+
+@lru_cache(maxsize=2)
+def _compiled(prior: Prior, top_k: int, top_p: float) -> Callable[..., tf.Tensor]:
+    """The sampler of `prior` under XLA; one compilation serves every seed and temperature."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def drawn() -> tf.Tensor:
-        return prior.sample(
-            len(labels), draw.seed, condition, draw.temperature, draw.top_k, draw.top_p, given, keep_mask
-        )
+    def drawn(labels: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, given: Any, keep_mask: Any) -> tf.Tensor:
+        condition = {"label": labels} if prior.network.num_labels else None
+        return prior.sample(labels.shape[0], seed, condition, temperature, top_k, top_p, given, keep_mask)
 
-    return drawn().numpy()
+    return drawn
 
 
 def class_labels(run: Run, prior: Prior, names: tuple[str, ...] = ()) -> dict[str, int]:
