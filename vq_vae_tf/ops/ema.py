@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
@@ -15,18 +16,37 @@ def code_histogram(codes: Any, weights: Any, num_codes: int) -> Any:
 
     Args:
         codes: int32 `[n]` or `[n, num_codebooks]`.
-        weights: float32 `[n]`, e.g. 1 where a vector counts and 0 where not.
+        weights: float32, the shape of `codes`, e.g. 1 where a code counts and 0 where not.
         num_codes: codes per codebook.
 
     Returns:
         float32 `[num_codes]` or `[num_codebooks, num_codes]`.
     """
+    return sum_by_code(weights[..., None], codes, num_codes)[..., 0]
+
+
+def sum_by_code(values: Any, codes: Any, num_codes: int) -> Any:
+    """The sum of the values that belong to each code, without a one-hot.
+
+    Args:
+        values: float32 `[n, dim]` or `[n, num_codebooks, dim]`.
+        codes: int32 `[n]` or `[n, num_codebooks]`.
+        num_codes: codes per codebook.
+
+    Returns:
+        float32 `[num_codes, dim]` or `[num_codebooks, num_codes, dim]`.
+    """
+    books, dim = codes.shape[1:], values.shape[-1]
+    flat = ops.reshape(flat_codes(codes, num_codes), (-1,))
+    sums = ops.segment_sum(ops.reshape(values, (-1, dim)), flat, num_segments=math.prod(books) * num_codes)
+    return ops.reshape(sums, (*books, num_codes, dim))
+
+
+def flat_codes(codes: Any, num_codes: int) -> Any:
+    """Codes as row numbers of all codebooks put below each other: c num_codes + k, same shape."""
     if len(codes.shape) == 1:
-        return ops.segment_sum(weights, codes, num_segments=num_codes)
-    books = codes.shape[1]
-    flat = ops.reshape(codes + num_codes * ops.arange(books, dtype="int32"), (-1,))
-    counts = ops.segment_sum(ops.repeat(weights, books), flat, num_segments=books * num_codes)
-    return ops.reshape(counts, (books, num_codes))
+        return codes
+    return codes + num_codes * ops.arange(codes.shape[1], dtype="int32")
 
 
 def ema_counts(old: Any, counts: Any, decay: float) -> Any:

@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
+from vq_vae_tf.ops.random import row_uniform
+from vq_vae_tf.ops.replicas import replica_index
+
 TILE = 1 << 20  # products held at once, unless 64 rows of them are more
 
 
-def nearest_code(z: Any, codebook: Any) -> Any:
-    """The index of the code nearest to each vector: argmin_k |z - e_k|^2 = argmax_k z.e_k - |e_k|^2 / 2.
+def nearest_code(z: Any, codebook: Any, penalty: Any | None = None) -> Any:
+    """The code nearest to each vector: argmin_k |z - e_k|^2 + penalty_k = argmax_k z.e_k - (|e_k|^2 + penalty_k) / 2.
 
-    Paper equation 1. The vectors go through in tiles of at most max(2^20, 64 num_codes) products. In a tile, the term
-    -|e_k|^2 / 2 is part of the matrix product, against a column of ones, and the argmax is taken in two levels: a
+    Paper equation 1. The vectors go through in tiles of at most max(2^20, 64 num_codes) products. In a tile, the terms
+    without z are part of the matrix product, against a column of ones, and the argmax is taken in two levels: a
     vectorised max over groups of codes, the argmax over groups, and the argmax within the winning group.
 
     Args:
-        z: float32 `[n, dim]`; n may be 0.
-        codebook: float32 `[num_codes, dim]`.
+        z: float32 `[n, dim]`, or `[n, num_codebooks, dim]` to search one codebook per slice; n may be 0.
+        codebook: float32 `[num_codes, dim]`, or `[num_codebooks, num_codes, dim]`.
+        penalty: float32 `[num_codes]` or `[num_codebooks, num_codes]`, what a code costs, in squared distance; None: 0.
 
     Returns:
-        int32 `[n]` in [0, num_codes), whatever is in z; the lowest index among equally near codes. No gradient.
+        int32 `[n]` or `[n, num_codebooks]` in [0, num_codes), whatever is in z; the lowest index among equally near
+        codes. No gradient.
     """
-    z, codebook = ops.stop_gradient(z), ops.stop_gradient(codebook)
-    table = _table(codebook)
-    num_codes, padded_codes = codebook.shape[0], table.shape[1]
-    z = ops.concatenate([z, ops.ones_like(z[:, :1])], axis=1)
+    table, group = code_table(codebook, penalty)
+    last = codebook.shape[-2] - 1
 
     def of_tile(tile: Any) -> Any:
-        products = ops.matmul(tile, table)
-        return ops.minimum(_argmax(products, _group(num_codes)), num_codes - 1)
+        return ops.minimum(two_level_argmax(products(tile, table), group), last)
 
-    number, limit = z.shape[0], max(TILE // padded_codes, 64)
+    return by_tiles(of_tile, ops.stop_gradient(z), table)
+
+
+def products(tile: Any, table: Any) -> Any:
+    """`[rows, ..., dim]` with a one appended, times the table: `[..., rows, padded num_codes]`."""
+    tile = ops.concatenate([tile, ops.ones_like(tile[..., :1])], axis=-1)
+    return ops.matmul(tile if len(tile.shape) == 2 else ops.transpose(tile, (1, 0, 2)), table)
+
+
+def by_tiles(of_tile: Callable[[Any], Any], z: Any, table: Any) -> Any:
+    """`of_tile` over the rows of z `[n, ...]`, few enough at a time that their products are bounded.
+
+    Args:
+        of_tile: `[rows, ...]` -> int32 `[rows]` or `[num_codebooks, rows]`.
+        z: float32 `[n, ..., dim]`.
+        table: from `code_table`.
+
+    Returns:
+        int32 `[n]` or `[n, num_codebooks]`.
+    """
+    books = math.prod(table.shape[:-2])
+    number, limit = z.shape[0], max(TILE // (books * table.shape[-1]), 64)
     if number == 0:
-        return ops.zeros((0,), "int32")
+        return ops.zeros((0, *table.shape[:-2]), "int32")
     if number is not None and number <= limit:
-        return of_tile(z)
+        return ops.transpose(of_tile(z))
     number = ops.shape(z)[0]
     rows = limit if isinstance(number, int) else ops.maximum(ops.minimum(number, limit), 1)
     tiles = ops.maximum((number + rows - 1) // rows, 1)  # TensorFlow cannot stack the results of no tile at all
-    z = ops.pad(z, [[0, tiles * rows - number], [0, 0]])
-    codes = ops.map(of_tile, ops.reshape(z, (tiles, rows, z.shape[1])))
-    return ops.reshape(codes, (-1,))[:number]
+    z = ops.pad(z, [[0, tiles * rows - number]] + [[0, 0]] * (len(z.shape) - 1))
+    codes = ops.map(lambda tile: ops.transpose(of_tile(tile)), ops.reshape(z, (tiles, rows, *z.shape[1:])))
+    return ops.reshape(codes, (-1, *table.shape[:-2]))[:number]
 
 
 def _group(num_codes: int) -> int:
@@ -52,22 +77,57 @@ def _group(num_codes: int) -> int:
     return 32 if num_codes <= 1024 else 64
 
 
-def _table(codebook: Any) -> Any:
-    """`[dim + 1, padded num_codes]`: a column per code, its last entry -|e|^2 / 2; padding can never win."""
-    half_norms = -0.5 * ops.sum(codebook * codebook, axis=-1, keepdims=True)
-    table = ops.transpose(ops.concatenate([codebook, half_norms], axis=1))
-    padding = -codebook.shape[0] % _group(codebook.shape[0])
-    if padding == 0:
-        return table
-    never = ops.concatenate([ops.zeros((codebook.shape[1], padding)), ops.full((1, padding), float("-inf"))], axis=0)
-    return ops.concatenate([table, never], axis=1)
+def code_table(codebook: Any, penalty: Any | None = None) -> tuple[Any, int]:
+    """`[..., dim + 1, padded num_codes]`: a column per code, its last entry -(|e|^2 + penalty) / 2; and the group size.
+
+    Padding can never win.
+    """
+    codebook = ops.stop_gradient(codebook)
+    costs = ops.sum(codebook * codebook, axis=-1, keepdims=True)
+    costs = costs if penalty is None else costs + ops.stop_gradient(penalty)[..., None]
+    columns = ops.concatenate([codebook, -0.5 * costs], axis=-1)
+    group = _group(codebook.shape[-2])
+    padding = -codebook.shape[-2] % group
+    if padding:
+        zeros, never = ops.zeros_like(columns[..., :1, :-1]), ops.full_like(columns[..., :1, -1:], -math.inf)
+        never = ops.repeat(ops.concatenate([zeros, never], axis=-1), padding, axis=-2)
+        columns = ops.concatenate([columns, never], axis=-2)
+    return ops.swapaxes(columns, -1, -2), group
 
 
-def _argmax(products: Any, group: int) -> Any:
-    """The argmax of each row of `[rows, num_codes]`: int32 `[rows]`."""
+def two_level_argmax(scores: Any, group: int) -> Any:
+    """The argmax over the last axis of `[..., num_codes]`, a multiple of `group`: int32 `[...]`."""
     if group == 1:
-        return ops.cast(ops.argmax(products, axis=-1), "int32")
-    grouped = ops.reshape(products, (-1, products.shape[1] // group, group))
+        return ops.cast(ops.argmax(scores, axis=-1), "int32")
+    shape = ops.shape(scores)
+    grouped = ops.reshape(scores, (-1, scores.shape[-1] // group, group))
     best = ops.cast(ops.argmax(ops.max(grouped, axis=-1), axis=-1), "int32")
-    within = ops.take_along_axis(grouped, best[:, None, None], axis=1)
-    return best * group + ops.cast(ops.argmax(within[:, 0], axis=-1), "int32")
+    within = ops.take_along_axis(grouped, best[:, None, None], axis=1)[:, 0]
+    return ops.reshape(best * group + ops.cast(ops.argmax(within, axis=-1), "int32"), shape[:-1])
+
+
+def sampled_code(z: Any, codebook: Any, temperature: float, seed: int, step: Any) -> Any:
+    """A code drawn with probability proportional to exp(-|z - e_k|^2 / temperature), by the Gumbel maximum.
+
+    Args:
+        z: float32 `[n, dim]`.
+        codebook: float32 `[num_codes, dim]`.
+        temperature: positive, in squared distance.
+        seed: of the random numbers.
+        step: scalar int32; another step, another draw.
+
+    Returns:
+        int32 `[n]`; depends on (seed, step, row, code), with rows counted over all replicas of equal batches.
+    """
+    table, group = code_table(codebook)
+    first = replica_index() * ops.shape(z)[0]
+    row = ops.cast(first + ops.arange(ops.shape(z)[0], dtype="int32"), "float32")
+    z = ops.concatenate([ops.stop_gradient(z), row[:, None]], axis=1)
+
+    def of_tile(tile: Any) -> Any:
+        uniform = row_uniform(seed, step, ops.cast(tile[:, -1], "int32"), table.shape[-1])
+        gumbel = -ops.log(-ops.log(uniform + 2.0**-25))
+        scores = products(tile[:, :-1], table) + (0.5 * temperature) * gumbel
+        return ops.minimum(two_level_argmax(scores, group), codebook.shape[0] - 1)
+
+    return by_tiles(of_tile, z, table)

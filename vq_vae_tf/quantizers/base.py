@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,10 +14,35 @@ from vq_vae_tf.ops.entropy import perplexity
 from vq_vae_tf.ops.replicas import replica_count, replica_sum
 
 
+class Batch(NamedTuple):
+    """What a quantizer is told of `[n, dim]` vectors."""
+
+    rows: Any | None
+    """bool `[n]`: which count in the loss; None: all."""
+    valid: Any
+    """bool `[n]`: which of those are finite, and count in the statistics."""
+    training: bool
+    learning: bool
+    """Training, and not frozen."""
+
+
+class Quantized(NamedTuple):
+    """What a quantizer makes of `[n, dim]`."""
+
+    codes: Any
+    """int32 `[n]` or `[n, num_codebooks]`."""
+    output: Any
+    """float32 `[n, dim]` with gradients to z."""
+    loss: Any
+    """float32 scalar."""
+    used: Any = None
+    """float32 `[num_codebooks]`: which codebooks this step used; None: all."""
+
+
 class Quantizer(keras.layers.Layer):
     """Abstract: z -> codes -> z_q, with what all quantizers share (shapes, masks, dtypes, counts, error messages).
 
-    A quantizer defines `_assign`, `_lookup`, `codebook` and, where it differs, `_quantize`, `_prepare`, `_learn`.
+    A quantizer defines `_assign`, `_lookup`, `_quantize`, `codebook` and, if it has state, `_build_state`, `_learn`.
 
     Args:
         num_codes: codes per codebook.
@@ -46,24 +71,24 @@ class Quantizer(keras.layers.Layer):
         Raises:
             ValueError: the rank is below 2, or the last axis is not `embedding_dim`.
         """
-        shape = tuple(input_shape)
+        self._check_shape(tuple(input_shape))
+        books = () if self.num_codebooks is None else (self.num_codebooks,)
+        self.code_counts = self.add_state("code_counts", (*books, self.num_codes))
+        self._build_state()
+        self.built = True
+
+    def _check_shape(self, shape: tuple[int | None, ...]) -> None:
         if len(shape) < 2 or shape[-1] != self.embedding_dim:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' received an input of shape {shape}; expected at least two axes, "
                 f"[batch, *grid, embedding_dim], with embedding_dim={self.embedding_dim}."
             )
-        if self.built:
-            return
-        books = () if self.num_codebooks is None else (self.num_codebooks,)
-        self.code_counts = self._state("code_counts", (*books, self.num_codes))
-        self._build_state()
-        self.built = True
 
     def _build_state(self) -> None:
         """Creates what this quantizer keeps beyond the counts."""
 
-    def _state(self, name: str, shape: tuple[int, ...], initializer: Any = "zeros", dtype: str = "float32") -> Any:
-        # Every replica computes the same new value, so any one of them is the value of all.
+    def add_state(self, name: str, shape: tuple[int, ...], initializer: Any = "zeros", dtype: str = "float32") -> Any:
+        """A variable that no optimizer touches, and to which every replica assigns the same new value."""
         return self.add_weight(
             name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=False,
             autocast=False, aggregation="only_first_replica",
@@ -71,8 +96,7 @@ class Quantizer(keras.layers.Layer):
 
     def _ensure_built(self) -> None:
         if not self.built:
-            with keras.name_scope(self.name):
-                self.build((None, self.embedding_dim))
+            self.build((None, self.embedding_dim))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """That of the input."""
@@ -97,22 +121,30 @@ class Quantizer(keras.layers.Layer):
         Raises:
             ValueError: the shape is wrong.
         """
-        self.build(z.shape)
+        self._check_shape(tuple(z.shape))
         vectors = ops.reshape(ops.cast(z, "float32"), (-1, self.embedding_dim))
         rows = self._rows(z, mask)
         finite = ops.isfinite(ops.sum(ops.stop_gradient(vectors), axis=-1))
         valid = finite if rows is None else finite & rows
         training = bool(training) and vectors.shape[0] != 0
-        if training and self.trainable:
-            self._prepare(ops.stop_gradient(vectors), valid)
-        codes, output, loss = self._quantize(vectors, rows, training)
-        self.add_loss(loss)
-        if training:
-            counts = replica_sum(code_histogram(codes, ops.cast(valid, "float32"), self.num_codes))
+        batch = Batch(rows, valid, training, training and self.trainable)
+        quantized = self._quantize(vectors, batch)
+        self.add_loss(quantized.loss)
+        if batch.training:
+            weights = self._weights(quantized, valid)
+            counts = replica_sum(code_histogram(quantized.codes, weights, self.num_codes))
             self.code_counts.assign_add(counts)
-            if self.trainable:
-                self._learn(ops.stop_gradient(vectors), codes, valid, counts)
-        return ops.cast(ops.reshape(output, ops.shape(z)), z.dtype)
+            if batch.learning:
+                self._learn(ops.stop_gradient(vectors), quantized.codes, weights, counts)
+        return ops.cast(ops.reshape(quantized.output, ops.shape(z)), z.dtype)
+
+    def _weights(self, quantized: Quantized, valid: Any) -> Any:
+        """1 where a code counts, 0 where not, the shape of the codes."""
+        valid = ops.cast(valid, "float32")
+        if self.num_codebooks is None:
+            return valid
+        used = ops.ones((self.num_codebooks,)) if quantized.used is None else quantized.used
+        return valid[:, None] * used
 
     def _rows(self, z: Any, mask: Any) -> Any | None:
         if mask is None:
@@ -129,26 +161,23 @@ class Quantizer(keras.layers.Layer):
         return ops.reshape(ops.broadcast_to(mask, ops.shape(z)[:-1]), (-1,))
 
     def _mean(self, per_row: Any, rows: Any | None) -> Any:
-        """The mean of `[n]` numbers over the rows that count, on all replicas; 0 if there are none.
+        """The mean of `[n, ...]` numbers over the rows that count, on all replicas; 0 if there are none.
 
         A replica's share is divided by the mean number of rows per replica: the mean of the shares is the global mean.
         """
         if rows is None:
             number = ops.cast(ops.shape(per_row)[0], "float32")
         else:
-            per_row = ops.where(rows, per_row, 0.0)
+            per_row = ops.where(ops.reshape(rows, (-1, *(1,) * (len(per_row.shape) - 1))), per_row, 0.0)
             number = replica_sum(ops.sum(ops.cast(rows, "float32"))) / replica_count()
-        return ops.sum(per_row) / ops.maximum(number, 1.0 / replica_count())
+        return ops.sum(per_row, axis=0) / ops.maximum(number, 1.0 / replica_count())
 
-    def _quantize(self, vectors: Any, rows: Any | None, training: bool) -> tuple[Any, Any, Any]:
-        """Codes, the output with its gradients, and the loss, for float32 `[n, dim]`; `rows` bool `[n]` or None."""
+    def _quantize(self, vectors: Any, batch: Batch) -> Quantized:
+        """Quantizes float32 `[n, dim]`, after setting codes from it if `batch.learning`."""
         raise NotImplementedError
 
-    def _prepare(self, vectors: Any, valid: Any) -> None:
-        """What changes before a training batch is quantized."""
-
-    def _learn(self, vectors: Any, codes: Any, valid: Any, counts: Any) -> None:
-        """What changes after a training batch was quantized; `counts` are global."""
+    def _learn(self, vectors: Any, codes: Any, weights: Any, counts: Any) -> None:
+        """What changes after a training batch was quantized; `weights` as from `_weights`, `counts` on all replicas."""
 
     # Codes
 
@@ -162,7 +191,8 @@ class Quantizer(keras.layers.Layer):
             int32 `[batch, *grid]`, or `[batch, *grid, num_codebooks]`.
         """
         z = ops.convert_to_tensor(z)
-        self.build(z.shape)
+        self._check_shape(tuple(z.shape))
+        self._ensure_built()
         codes = self._assign(ops.reshape(ops.cast(z, "float32"), (-1, self.embedding_dim)))
         return ops.reshape(codes, (ops.shape(z)[0], *self.code_shape(ops.shape(z)[1:])))
 
@@ -181,17 +211,16 @@ class Quantizer(keras.layers.Layer):
         self._ensure_built()
         codes = self._checked(ops.convert_to_tensor(codes))
         shape = ops.shape(codes)
-        if self.num_codebooks is None:
-            return ops.reshape(self._lookup(ops.reshape(codes, (-1,))), (*shape, self.embedding_dim))
-        flat = ops.reshape(codes, (-1, self.num_codebooks))
-        return ops.reshape(self._lookup(flat), (*shape[:-1], self.embedding_dim))
+        grid = shape if self.num_codebooks is None else shape[:-1]
+        flat = ops.reshape(codes, (-1,) if self.num_codebooks is None else (-1, codes.shape[-1]))
+        return ops.reshape(self._lookup(flat), (*grid, self.embedding_dim))
 
     def _checked(self, codes: Any) -> Any:
         who = f"{type(self).__name__} '{self.name}' was given codes"
         dtype = keras.backend.standardize_dtype(codes.dtype)
         if "int" not in dtype:
             raise ValueError(f"{who} of type {dtype} to decode; expected integers.")
-        if self.num_codebooks is not None and (len(codes.shape) < 1 or codes.shape[-1] != self.num_codebooks):
+        if self.num_codebooks is not None and not self._accepts_codebooks(codes.shape[-1] if codes.shape else None):
             raise ValueError(
                 f"{who} of shape {tuple(codes.shape)} to decode; expected a last axis of {self.num_codebooks}, "
                 "one code per codebook."
@@ -202,6 +231,9 @@ class Quantizer(keras.layers.Layer):
                 f"{who} between {seen.min()} and {seen.max()} to decode; expected codes from 0 to {self.num_codes - 1}."
             )
         return ops.cast(codes, "int32")
+
+    def _accepts_codebooks(self, number: int | None) -> bool:
+        return number == self.num_codebooks
 
     def _assign(self, vectors: Any) -> Any:
         """Codes of float32 `[n, dim]`: int32 `[n]` or `[n, num_codebooks]`."""
