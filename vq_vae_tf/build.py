@@ -39,17 +39,26 @@ def build_quantizer(config: Config) -> Quantizer:
     q = config.quantizer
     if q.quantizer not in QUANTIZERS:
         raise UserError(f"--quantizer={q.quantizer} is not known; choose one of {', '.join(QUANTIZERS)}.")
-    arguments: dict[str, Any] = {
-        "vector": {
-            "num_embeddings": q.num_embeddings,
-            "embedding_dim": q.embedding_dim,
-            "commitment_cost": q.commitment_cost,
-            "ema_decay": q.ema_decay or None,
-            "revive_below": q.revive_below,
-            "seed": config.run.seed,
-        },
-    }[q.quantizer]
-    return QUANTIZERS[q.quantizer](**arguments, name="quantizer")
+    try:
+        return QUANTIZERS[q.quantizer](**_quantizer_arguments(config)[q.quantizer], name="quantizer")
+    except ValueError as error:
+        raise UserError(f"--quantizer={q.quantizer}: {error}") from error
+
+
+def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
+    q = config.quantizer
+    size = {"num_embeddings": q.num_embeddings, "embedding_dim": q.embedding_dim}
+    learned = {"commitment_cost": q.commitment_cost, "seed": config.run.seed}
+    codebook = {**size, **learned, "ema_decay": q.ema_decay or None, "revive_below": q.revive_below}
+    return {
+        "vector": codebook,
+        "product": {"num_codebooks": q.num_codebooks, **codebook},
+        "residual": {"num_codebooks": q.num_codebooks, **codebook},
+        "entropy_constrained": {**codebook, "bit_cost": q.bit_cost},
+        "simvq": {**size, **learned},
+        "finite_scalar": {"levels": [int(level) for level in q.levels.split(",")]},
+        "lookup_free": {"num_bits": q.num_embeddings.bit_length() - 1, "commitment_cost": q.commitment_cost},
+    }
 
 
 def build_likelihood(config: Config) -> Likelihood:
@@ -71,7 +80,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
             f"Images of {image_shape[0]}x{image_shape[1]} do not divide by {step} (--downsamplings="
             f"{model.downsamplings}); give --image_size as a multiple of {step}."
         )
-    likelihood = build_likelihood(config)
+    likelihood, quantizer = build_likelihood(config), build_quantizer(config)
     sizes = {
         "units": model.units,
         "residual_units": model.residual_units,
@@ -79,8 +88,8 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
         "dtype": precision,
     }
     vqvae = VQVAE(
-        ImageEncoder(config.quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
-        build_quantizer(config),
+        ImageEncoder(quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
+        quantizer,
         ImageDecoder(
             likelihood.outputs(image_shape[-1]),
             upsamplings=model.downsamplings,

@@ -52,7 +52,7 @@ class QuantizerConfig:
     """Quantizer."""
 
     quantizer: str = _option("vector", "a name of QUANTIZERS")
-    num_embeddings: int = _option(512, "K, codes in a codebook", minimum=2)
+    num_embeddings: int = _option(512, "K, codes in a codebook (lookup-free: a power of two)", minimum=2)
     embedding_dim: int = _option(64, "D, dimension of z_e and of a code", minimum=1)
     num_codebooks: int = _option(8, "codes at each place, for product and residual quantizers", minimum=1)
     commitment_cost: float = _option(0.25, "beta of the paper's equation 3", minimum=0.0)
@@ -65,6 +65,8 @@ class QuantizerConfig:
         minimum=0.0,
         maximum=0.99,
     )
+    bit_cost: float = _option(0.01, "of the entropy-constrained quantizer: distortion traded for a bit", minimum=0.0)
+    levels: str = _option("8,8,8", "of the finite-scalar quantizer: levels of each dimension, K is their product")
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,11 @@ class Config:
     def __post_init__(self) -> None:
         for option in options():
             _check(option, getattr(getattr(self, option.section), option.name))
+        parts = self.quantizer.levels.split(",")
+        if not all(part.strip().isdigit() and int(part) >= 2 for part in parts):
+            raise UserError(
+                f"--levels={self.quantizer.levels} are not levels; give whole numbers of at least 2: 8,8,8."
+            )
 
 
 @dataclass(frozen=True)
