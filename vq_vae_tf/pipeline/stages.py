@@ -22,6 +22,7 @@ from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained
 from vq_vae_tf.pipeline.run import Run, start_run
 from vq_vae_tf.pipeline.sampling import Draw, draw_classes, trained_pair, write_grid
 from vq_vae_tf.pipeline.scoring import evaluate_run
+from vq_vae_tf.pipeline.summaries import vqvae_summaries
 from vq_vae_tf.serving.export import METADATA, export_image_model
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.strategies import is_chief, make_strategy
@@ -79,6 +80,7 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
         run.vqvae,
         seed=config.run.seed,
         strategy=strategy,
+        summarize=vqvae_summaries(data),
         title="VQ-VAE",
     )
     return f"trained for {result.steps} steps, weights in {run.vqvae}"
