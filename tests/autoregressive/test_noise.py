@@ -51,7 +51,7 @@ def test_noise_depends_on_seed_position_row_and_symbol_only():
 
 def test_noise_is_pinned():
     """A change here changes every published sample: seed 1, position 2, on every backend, compiled or not."""
-    expected = [[-0.4406, 0.2393, -0.1094], [0.1337, -0.6029, 1.2263]]
+    expected = [[-0.6528, -0.6529, 0.5013], [0.4509, 0.5201, -0.2355]]  # by plain Python integers
     np.testing.assert_allclose(_noise(1, 2, 2, 3), expected, atol=1e-3)
 
 

@@ -68,9 +68,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.channels = num_channels or 1
         self.num_sites = math.prod(self.grid)
         self.num_positions = self.num_sites * self.channels
+        policy = self.dtype_policy
         scale = keras.initializers.RandomNormal(stddev=self.channels**-0.5)
-        self.embedding = keras.layers.Embedding(self.channels * self.num_symbols, self.features, scale, name="symbols")
-        self.head = ChannelHead(self.channels, self.num_symbols, self.head_features, name="head")
+        self.embedding = keras.layers.Embedding(
+            self.channels * self.num_symbols, self.features, scale, name="symbols", dtype=policy
+        )
+        self.head = ChannelHead(self.channels, self.num_symbols, self.head_features, name="head", dtype=policy)
 
     # What a subclass gives.
 

@@ -23,16 +23,18 @@ class GatedBlock(keras.layers.Layer):
 
     def __init__(self, features: int, kernel_size: int, num_labels: int, has_map: bool, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
-        self.features = features
+        self.features, policy = features, self.dtype_policy
         self.kernel_size = kernel_size
         self.taps = (kernel_size + 1) // 2  # the current row or column and the ones before it
-        self.vertical = keras.layers.Conv2D(2 * features, (self.taps, kernel_size), name="vertical")
-        self.horizontal = keras.layers.Dense(2 * features, name="horizontal")
-        self.down = keras.layers.Dense(2 * features, use_bias=False, name="vertical_to_horizontal")
-        self.out = keras.layers.Dense(features, name="out")
-        self.drop = keras.layers.Dropout(dropout)
-        self.label = keras.layers.Embedding(num_labels, 4 * features, name="label") if num_labels else None
-        self.map = keras.layers.Dense(4 * features, use_bias=False, name="map") if has_map else None
+        self.vertical = keras.layers.Conv2D(2 * features, (self.taps, kernel_size), name="vertical", dtype=policy)
+        self.horizontal = keras.layers.Dense(2 * features, name="horizontal", dtype=policy)
+        self.down = keras.layers.Dense(2 * features, use_bias=False, name="vertical_to_horizontal", dtype=policy)
+        self.out = keras.layers.Dense(features, name="out", dtype=policy)
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
+        self.label = (
+            keras.layers.Embedding(num_labels, 4 * features, name="label", dtype=policy) if num_labels else None
+        )
+        self.map = keras.layers.Dense(4 * features, use_bias=False, name="map", dtype=policy) if has_map else None
 
     def build_from(self, condition_features: int) -> None:
         """Build every weight."""
@@ -94,7 +96,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
         self.num_layers = num_layers
         self.kernel_size = kernel_size
         shared = (self.features, kernel_size, self.num_labels, self.condition_features > 0, self.dropout)
-        self.blocks = [GatedBlock(*shared, name=f"block_{i}") for i in range(num_layers)]
+        self.blocks = [GatedBlock(*shared, name=f"block_{i}", dtype=self.dtype_policy) for i in range(num_layers)]
 
     def build_trunk(self) -> None:
         """Position embeddings `[2, height, width, features]` (vertical, horizontal) and the blocks."""

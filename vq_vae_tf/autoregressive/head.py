@@ -60,9 +60,10 @@ class ChannelHead(keras.layers.Layer):
         return ops.matmul(hidden, self._of(self.to_logits, channel)) + self._of(self.logits_bias, channel)
 
     def _of(self, weight: Any, channel: Any) -> Tensor:
-        if isinstance(channel, int):
-            return ops.convert_to_tensor(weight)[channel]
-        return ops.take(weight, channel, axis=0)
+        weight = ops.cast(
+            weight, self.compute_dtype
+        )  # `step` comes here outside of `__call__`, where nothing autocasts
+        return weight[channel] if isinstance(channel, int) else ops.take(weight, channel, axis=0)
 
     def get_config(self) -> dict:
         """Constructor arguments."""

@@ -22,14 +22,14 @@ class AttentionBlock(keras.layers.Layer):
 
     def __init__(self, features: int, num_heads: int, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
-        self.features = features
+        self.features, policy = features, self.dtype_policy
         self.num_heads = num_heads
-        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(2)]
-        self.qkv = keras.layers.Dense(3 * features, name="qkv")
-        self.merge = keras.layers.Dense(features, name="merge")
-        self.widen = keras.layers.Dense(4 * features, activation="gelu", name="widen")
-        self.narrow = keras.layers.Dense(features, name="narrow")
-        self.drop = keras.layers.Dropout(dropout)
+        self.norms = [keras.layers.LayerNormalization(name=f"norm_{i}", dtype=policy) for i in range(2)]
+        self.qkv = keras.layers.Dense(3 * features, name="qkv", dtype=policy)
+        self.merge = keras.layers.Dense(features, name="merge", dtype=policy)
+        self.widen = keras.layers.Dense(4 * features, activation="gelu", name="widen", dtype=policy)
+        self.narrow = keras.layers.Dense(features, name="narrow", dtype=policy)
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
 
     def build_all(self) -> None:
         """Build every weight."""
@@ -73,13 +73,18 @@ class Transformer(AutoregressiveNetwork):
             raise ValueError(f"{self.name}: num_heads={num_heads} does not divide features={self.features}")
         self.num_layers = num_layers
         self.num_heads = num_heads
+        policy = self.dtype_policy
         self.blocks = [
-            AttentionBlock(self.features, num_heads, self.dropout, name=f"block_{i}") for i in range(num_layers)
+            AttentionBlock(self.features, num_heads, self.dropout, name=f"block_{i}", dtype=policy)
+            for i in range(num_layers)
         ]
-        self.norm = keras.layers.LayerNormalization(name="norm")
-        self.drop = keras.layers.Dropout(self.dropout)
-        self.label = keras.layers.Embedding(self.num_labels, self.features, name="label") if self.num_labels else None
-        self.map = keras.layers.Dense(self.features, use_bias=False, name="map") if self.condition_features else None
+        self.norm = keras.layers.LayerNormalization(name="norm", dtype=policy)
+        self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.label = self.map = None
+        if self.num_labels:
+            self.label = keras.layers.Embedding(self.num_labels, self.features, name="label", dtype=policy)
+        if self.condition_features:
+            self.map = keras.layers.Dense(self.features, use_bias=False, name="map", dtype=policy)
 
     def build_trunk(self) -> None:
         """Position vectors `[sites, features]`, the blocks and the condition's projections."""

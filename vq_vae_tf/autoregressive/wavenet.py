@@ -23,13 +23,15 @@ class DilatedBlock(keras.layers.Layer):
         self, features: int, skip_features: int, num_labels: int, has_map: bool, dropout: float, **kwargs: Any
     ):
         super().__init__(**kwargs)
-        self.features = features
+        self.features, policy = features, self.dtype_policy
         self.skip_features = skip_features
-        self.taps = keras.layers.Dense(2 * features, name="taps")
-        self.out = keras.layers.Dense(features + skip_features, name="out")
-        self.drop = keras.layers.Dropout(dropout)
-        self.label = keras.layers.Embedding(num_labels, 2 * features, name="label") if num_labels else None
-        self.map = keras.layers.Dense(2 * features, use_bias=False, name="map") if has_map else None
+        self.taps = keras.layers.Dense(2 * features, name="taps", dtype=policy)
+        self.out = keras.layers.Dense(features + skip_features, name="out", dtype=policy)
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
+        self.label = (
+            keras.layers.Embedding(num_labels, 2 * features, name="label", dtype=policy) if num_labels else None
+        )
+        self.map = keras.layers.Dense(2 * features, use_bias=False, name="map", dtype=policy) if has_map else None
 
     def build_from(self, condition_features: int) -> None:
         """Build every weight."""
@@ -73,7 +75,8 @@ class WaveNet(AutoregressiveNetwork):
         self.skip_features = skip_features or self.features
         self.dilations = [2 ** (i % dilation_cycle) for i in range(num_layers)]
         shared = (self.features, self.skip_features, self.num_labels, self.condition_features > 0, self.dropout)
-        self.blocks = [DilatedBlock(*shared, name=f"block_{i}") for i in range(num_layers)]
+        policy = self.dtype_policy
+        self.blocks = [DilatedBlock(*shared, name=f"block_{i}", dtype=policy) for i in range(num_layers)]
 
     @property
     def context_features(self) -> int:
