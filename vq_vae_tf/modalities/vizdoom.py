@@ -32,7 +32,7 @@ _TURN_STEPS = 4  # steps spent turning away from a wall
 
 @dataclass(frozen=True)
 class Episode:
-    """A walk: `frames` uint8 `[time, 120, 160, 3]`; `actions` int32 `[time]`, actions[t] leads from frame t to t + 1."""
+    """A walk: `frames` uint8 `[time, 120, 160, 3]`; `actions` int32 `[time]`, actions[t] leads to frame t + 1."""
 
     map_name: str
     frames: np.ndarray
@@ -94,7 +94,7 @@ def _next_action(action: int, turning: int, stuck: bool, random: np.random.Gener
 
 @contextmanager
 def _game(seed: int) -> Iterator[Any]:
-    vizdoom = _vizdoom()
+    vizdoom = import_vizdoom()
     game = vizdoom.DoomGame()
     game.set_doom_game_path(str(_wad()))
     game.set_window_visible(False)
@@ -125,18 +125,19 @@ def _load(game: Any, map_name: str) -> None:
     game.send_game_command("notarget")
 
 
-def _vizdoom() -> Any:
+def import_vizdoom() -> Any:
+    """The vizdoom module. Raises: UserError naming the extra that brings it."""
     try:
         import vizdoom
     except ImportError:
         raise UserError(
-            "--dataset=vizdoom renders its pictures with ViZDoom, which is not installed: pip install vq_vae_tf[vizdoom]."
+            "--dataset=vizdoom renders its pictures with ViZDoom, which is missing: pip install vq_vae_tf[vizdoom]."
         ) from None
     return vizdoom
 
 
 def _wad() -> Path:
-    return Path(_vizdoom().__file__).with_name("freedoom2.wad")
+    return Path(import_vizdoom().__file__).with_name("freedoom2.wad")
 
 
 def _things(wad: Path, map_name: str) -> np.ndarray:

@@ -34,7 +34,7 @@ class ImageData:
 
     def examples(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every example of a split once, always in the same order; the last batch may be smaller."""
-        return ordered_batches(self._store(split), batch_size)
+        return ordered_batches(self.store(split), batch_size)
 
     def training_batches(
         self,
@@ -51,7 +51,7 @@ class ImageData:
         batch_size: images a step over all shards; this shard gets batch_size / num_shards of them.
         augment: mirrors each image left to right with probability 1/2, decided by (seed, epoch, example).
         """
-        store, local = self._store("train"), batch_size // num_shards
+        store, local = self.store("train"), batch_size // num_shards
 
         def mirror(rows: tf.Tensor, epochs: tf.Tensor, batch: Batch) -> Batch:
             coin = keyed_shuffle(rows, seed, epochs, COIN, 2 * store.num_examples) % 2
@@ -61,7 +61,8 @@ class ImageData:
 
         return training_batches(store, batch_size, seed, start_step, num_shards, shard, mirror if augment else None)
 
-    def _store(self, split: str) -> Store:
+    def store(self, split: str) -> Store:
+        """A split, read when first asked for. Raises: UserError when it has no examples."""
         if not self.sizes.get(split):
             present = ", ".join(f"{name} ({size})" for name, size in self.sizes.items() if size)
             raise UserError(f"data set {self.name!r} has no examples in split {split!r}: choose one of {present}.")

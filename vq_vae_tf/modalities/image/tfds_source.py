@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from vq_vae_tf.batches import ArrayStore
+from vq_vae_tf.batches import ArrayStore, Batch, ReadingStore
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.image import source as limits
 from vq_vae_tf.modalities.image.decode import to_square
 from vq_vae_tf.modalities.image.source import SPLITS, ImageData, OpenStore
+from vq_vae_tf.modalities.image.tfds_records import split_reader
 
 _READ_BATCH = 256
 
@@ -72,29 +77,39 @@ def from_builder(builder: Any, name: str, image_size: int, validation_size: int,
     class_names = tuple(getattr(features["label"], "names", ())) if "label" in features else ()
     stores: dict[str, OpenStore] = {}
     sizes = dict.fromkeys(SPLITS, 0)
-    for split, (source, start, stop) in _ranges(builder, name, validation_size, max_examples).items():
-        sizes[split] = stop - start
-        stores[split] = partial(_in_memory, builder, f"{source}[{start}:{stop}]", stop - start, shape, class_names)
+    for split, rows in _ranges(builder, name, validation_size, max_examples).items():
+        sizes[split] = rows.stop - rows.start
+        small = sizes[split] * math.prod(shape) <= limits.IN_MEMORY_BYTES
+        stores[split] = partial(_in_memory if small else _streamed, builder, rows, shape, class_names)
     return ImageData(name, shape, class_names, sizes, 0, stores)
 
 
-def _ranges(builder: Any, name: str, validation_size: int, max_examples: int) -> dict[str, tuple[str, int, int]]:
-    """Split -> (TFDS split, start, stop). Validation is the end of train, unless the data set has its own."""
+@dataclass(frozen=True)
+class _Rows:
+    """Examples start..stop-1 of a TFDS split."""
+
+    split: str
+    start: int
+    stop: int
+
+
+def _ranges(builder: Any, name: str, validation_size: int, max_examples: int) -> dict[str, _Rows]:
+    """Where each split lies: validation is the end of train; without a test split, test is TFDS's "validation"."""
     available = {split: info.num_examples for split, info in builder.info.splits.items()}
     if "train" not in available:
         raise UserError(f"data set {name!r} has splits {sorted(available)}, expected one called 'train'.")
     train = available["train"]
     if validation_size >= train:
         raise UserError(f"--validation_size={validation_size}: {name!r} has {train} training examples, expected fewer.")
-    ranges = {"train": ("train", 0, train - validation_size)}
+    ranges = {"train": _Rows("train", 0, train - validation_size)}
     if validation_size:
-        ranges["validation"] = ("train", train - validation_size, train)
-    if "test" in available:
-        ranges["test"] = ("test", 0, available["test"])
-    elif "validation" in available:
-        ranges["test"] = ("validation", 0, available["validation"])
+        ranges["validation"] = _Rows("train", train - validation_size, train)
+    # The test split of ImageNet has no labels; its validation split is what everybody reports.
+    tested = "validation" if name.startswith("imagenet2012") or "test" not in available else "test"
+    if tested in available:
+        ranges["test"] = _Rows(tested, 0, available[tested])
     if max_examples:
-        ranges = {split: (s, start, min(stop, start + max_examples)) for split, (s, start, stop) in ranges.items()}
+        return {split: replace(r, stop=min(r.stop, r.start + max_examples)) for split, r in ranges.items()}
     return ranges
 
 
@@ -102,7 +117,10 @@ def _image_shape(builder: Any, name: str, image_size: int) -> tuple[int, int, in
     features = builder.info.features
     if "image" not in features:
         raise UserError(f"data set {name!r} has features {sorted(features)}, expected one called 'image'.")
-    height, width, channels = features["image"].shape
+    image = features["image"]
+    if len(image.shape) != 3 or image.shape[2] is None or image.dtype != np.uint8:
+        raise UserError(f"the images of {name!r} are {image.dtype} {image.shape}, expected uint8 with known channels.")
+    height, width, channels = image.shape
     if image_size:
         return image_size, image_size, channels
     if height is None or width is None:
@@ -110,23 +128,51 @@ def _image_shape(builder: Any, name: str, image_size: int) -> tuple[int, int, in
     return height, width, channels
 
 
-def _in_memory(
-    builder: Any, split: str, count: int, shape: tuple[int, int, int], class_names: tuple[str, ...]
-) -> ArrayStore:
+def _in_memory(builder: Any, rows: _Rows, shape: tuple[int, int, int], class_names: tuple[str, ...]) -> ArrayStore:
     import tensorflow_datasets as tfds
 
-    same = tuple(builder.info.features["image"].shape) == shape
     # One file after the other: the order of the examples is part of the contract.
     read_config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=read_config)
-    images, labels = np.empty((count, *shape), np.uint8), np.empty((count,), np.int32)
-
-    def pick(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image = example["image"] if same else to_square(example["image"], shape[0])
-        return tf.ensure_shape(image, shape), tf.cast(example["label"], tf.int32) if class_names else tf.constant(0)
-
+    split = f"{rows.split}[{rows.start}:{rows.stop}]"
+    decoders = tfds.decode.PartialDecoding(_wanted(class_names))
+    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=read_config, decoders=decoders)
+    batches = examples.map(_picker(shape, class_names), tf.data.AUTOTUNE).batch(_READ_BATCH)
+    arrays: dict[str, np.ndarray] = {"x": np.empty((rows.stop - rows.start, *shape), np.uint8)}
+    if class_names:
+        arrays["label"] = np.empty((rows.stop - rows.start,), np.int32)
     start = 0
-    for image, label in examples.map(pick, tf.data.AUTOTUNE).batch(_READ_BATCH).as_numpy_iterator():
-        images[start : start + len(image)], labels[start : start + len(image)] = image, label
-        start += len(image)
-    return ArrayStore.of({"x": images, "label": labels} if class_names else {"x": images})
+    try:
+        for batch in batches.as_numpy_iterator():
+            for name, values in batch.items():
+                arrays[name][start : start + len(values)] = values
+            start += len(batch["x"])
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{builder.data_path}: split {rows.split!r} is damaged ({_line(error)}); fetch it again."
+        ) from None
+    return ArrayStore.of(arrays)
+
+
+def _streamed(builder: Any, rows: _Rows, shape: tuple[int, int, int], class_names: tuple[str, ...]) -> ReadingStore:
+    import tensorflow_datasets as tfds
+
+    features = tfds.decode.PartialDecoding(_wanted(class_names)).extract_features(builder.info.features)
+    read_record, pick = split_reader(builder, rows.split), _picker(shape, class_names)
+    return ReadingStore(
+        lambda row: pick(features.deserialize_example(read_record(row + rows.start))), rows.stop - rows.start
+    )
+
+
+def _wanted(class_names: tuple[str, ...]) -> dict[str, bool]:
+    return {"image": True} | ({"label": True} if class_names else {})
+
+
+def _picker(shape: tuple[int, int, int], class_names: tuple[str, ...]) -> Callable[[dict[str, tf.Tensor]], Batch]:
+    def pick(example: dict[str, tf.Tensor]) -> Batch:
+        image = example["image"]
+        if image.shape != shape:
+            image = to_square(image, shape[0])
+        batch = {"x": tf.ensure_shape(image, shape)}
+        return batch | {"label": tf.cast(example["label"], tf.int32)} if class_names else batch
+
+    return pick

@@ -18,7 +18,7 @@ from absl import logging
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.image.tfds_source import from_builder
-from vq_vae_tf.modalities.vizdoom import Episode, render_episodes
+from vq_vae_tf.modalities.vizdoom import Episode, import_vizdoom, render_episodes
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -109,6 +109,7 @@ def open_vizdoom(
         raise UserError(f"--dataset={name}: no such configuration, expected vizdoom or one of {known} behind vizdoom/.")
     builder = Vizdoom(config=config, data_dir=data_dir)
     if not builder.is_prepared():
+        import_vizdoom()  # TFDS would wrap the message of a failure inside the generator
         logging.info("rendering %s into %s, once", name, builder.data_path)
         try:
             builder.download_and_prepare()
