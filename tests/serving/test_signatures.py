@@ -19,7 +19,8 @@ def draw(prior, seed, label, temperature=1.0, given=None, keep_mask=None):
 
 
 def ask(signatures, name, **arguments):
-    return {key: value.numpy() for key, value in signatures[name](**{k: tf.constant(v) for k, v in arguments.items()}).items()}
+    given = signatures[name](**{key: tf.constant(value) for key, value in arguments.items()})
+    return {key: value.numpy() for key, value in given.items()}
 
 
 def sample(signatures, seed, label, temperature=1.0):
@@ -131,9 +132,7 @@ def test_encode_png_takes_pictures_of_any_size_and_kind(signatures, vqvae, image
     )
     flat = np.full((8, 8, 3), 128, np.uint8)
     jpeg = [tf.io.encode_jpeg(flat, quality=100).numpy()]
-    np.testing.assert_array_equal(
-        ask(signatures, "encode_png", image_bytes=jpeg)["codes"], vqvae.encode(flat[None])
-    )
+    np.testing.assert_array_equal(ask(signatures, "encode_png", image_bytes=jpeg)["codes"], vqvae.encode(flat[None]))
 
 
 @pytest.mark.parametrize(

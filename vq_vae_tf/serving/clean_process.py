@@ -1,4 +1,4 @@
-"""Loads a SavedModel as a stranger would, answers requests with it, writes the answers. Run by `verify`, never imported.
+"""Loads a SavedModel as a stranger would and answers requests with it; `verify` runs it, nobody imports it.
 
 `python -I clean_process.py MODEL REQUESTS ANSWERS`: REQUESTS and ANSWERS are .npz files with one array a name
 `<signature>/<argument>`. Needs TensorFlow and NumPy; vq_vae_tf cannot be imported here even where it is installed.

@@ -62,6 +62,8 @@ def export_image_model(
     """
     folder = new_version(directory, name, version)
     images, labels = _examples(images, labels)
+    if tf.config.list_physical_devices("GPU"):  # the clean process answers on the CPU: so must this one
+        vqvae, prior = on_cpu(vqvae, (None, *images.shape[1:])), on_cpu(prior) if prior is not None else None
     endpoints = ImageEndpoints(vqvae, prior, images.shape[1:], xla)
     with appearing(folder) as partial:
         functions = _write_saved_model(endpoints, partial)
@@ -73,6 +75,15 @@ def export_image_model(
         requests = _requests(endpoints, images, labels)
         verify(partial, requests, {k: functions[k](**_tensors(v)) for k, v in requests.items()})
     return folder
+
+
+def on_cpu(model: Any, input_shape: Any = None) -> Any:
+    """A copy of a Keras model whose weights lie on the CPU, so that its functions run there."""
+    with tf.device("CPU:0"):
+        copy = type(model).from_config(model.get_config())
+        copy.build(input_shape)
+        copy.set_weights(model.get_weights())
+    return copy
 
 
 def _examples(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:

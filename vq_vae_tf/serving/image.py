@@ -139,7 +139,10 @@ class ImageEndpoints:
 
     def _picture(self, image_bytes: tf.Tensor) -> tf.Tensor:
         height, width, channels = self.image_shape
-        picture = decode_rgb(image_bytes) if channels == 3 else tf.io.decode_image(image_bytes, channels, expand_animations=False)
+        if channels == 3:
+            picture = decode_rgb(image_bytes)
+        else:
+            picture = tf.io.decode_image(image_bytes, channels, expand_animations=False)
         shape = tf.shape(picture)
         fits = (shape[0] == height) & (shape[1] == width)
         picture = tf.cond(fits, lambda: picture, lambda: to_square(picture, height))

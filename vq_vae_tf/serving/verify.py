@@ -42,7 +42,7 @@ def verify(model: Path, requests: Arrays, answers: Arrays) -> None:
 
 
 def answers_of_clean_process(model: Path, requests: Arrays) -> dict[str, np.ndarray]:
-    """`<signature>/<output>` -> array, from a process that has TensorFlow, the SavedModel and nothing of this package."""
+    """`<signature>/<output>` -> array, from a process with TensorFlow, the SavedModel and nothing of this package."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "requests.npz", Path(folder) / "answers.npz"
         np.savez(asked, **{f"{signature}/{name}": v for signature, a in requests.items() for name, v in a.items()})
@@ -53,7 +53,9 @@ def answers_of_clean_process(model: Path, requests: Arrays) -> dict[str, np.ndar
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.TimeoutExpired as error:
-            raise UserError(f"The export was not written: a clean process had no answer in {TIMEOUT:g} seconds.") from error
+            raise UserError(
+                f"The export was not written: a clean process was silent for {TIMEOUT:g} s; try again."
+            ) from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
             raise UserError(f"The export was not written: a clean process could not run it ({last}).")

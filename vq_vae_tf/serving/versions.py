@@ -26,9 +26,9 @@ def new_version(directory: str | os.PathLike[str], name: str, version: int | Non
         taken = [int(entry) for entry in _entries(root) if re.fullmatch(r"[0-9]+", entry)]
         return root / str(max(taken, default=0) + 1)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise UserError(f"The export's version is {version!r}, expected a positive integer; leave it out for the next free one.")
+        raise UserError(f"The export's version is {version!r}, expected a positive integer; leave it out for the next.")
     if (root / str(version)).exists():
-        raise UserError(f"The export {root / str(version)} exists; choose another version, or leave it out for the next free one.")
+        raise UserError(f"The export {root / str(version)} exists; choose another version, or none for the next.")
     return root / str(version)
 
 
@@ -46,7 +46,9 @@ def appearing(folder: Path) -> Iterator[Path]:
         _remove_abandoned(folder.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"The export cannot be written to {folder.parent} ({error.strerror}); choose another folder.") from error
+        raise UserError(
+            f"The export cannot be written to {folder.parent} ({error.strerror}); choose another folder."
+        ) from error
     lock = os.open(partial, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,7 +57,9 @@ def appearing(folder: Path) -> Iterator[Path]:
         try:
             os.rename(partial, folder)
         except OSError as error:
-            raise UserError(f"The export {folder} appeared meanwhile; export again for the next free version.") from error
+            raise UserError(
+                f"The export {folder} appeared meanwhile; export again for the next free version."
+            ) from error
     finally:
         os.close(lock)
         shutil.rmtree(partial, ignore_errors=True)
