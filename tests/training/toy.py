@@ -32,7 +32,7 @@ class Toy(keras.Model):
 
     def call(self, x, training=None):
         hidden = self.dropout(ops.relu(self.encoder(x)), training=training)
-        return self.decoder(self.quantizer(hidden, training=training))
+        return ops.cast(self.decoder(self.quantizer(hidden, training=training)), "float32")
 
     def loss_terms(self, batch, training=True):
         error = ops.mean(ops.square(self(batch["x"], training=training) - batch["x"]))

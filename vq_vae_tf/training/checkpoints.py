@@ -60,8 +60,8 @@ class Checkpoints:
         meta = {"step": position.step, "seconds": position.seconds, "sums": list(position.sums)}
         arrays = {name: _plain(variable.numpy()) for name, variable in variables.items()}
         path = self.path(position.step)
-        with writing(path), replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, **{_META: np.asarray(json.dumps(meta))}, **arrays)
+        with writing(path), replacing(path) as partial:
+            _write_npz(partial, {_META: np.asarray(json.dumps(meta)), **arrays})
         for step in self.steps()[: -self.keep]:
             self.path(step).unlink(missing_ok=True)
         return path
@@ -87,6 +87,14 @@ class Checkpoints:
         for name, variable in variables.items():
             variable.assign(arrays[name].view(variable.dtype.as_numpy_dtype))
         return position
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    # numpy.savez leaves its archive open when the disk is full.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 def _plain(value: np.ndarray) -> np.ndarray:
