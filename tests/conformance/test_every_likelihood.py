@@ -49,8 +49,7 @@ def _gradient(function, x):
     return tape.gradient(value, x).numpy()
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize(("channels", "scale"), [(1, 0.0), (1, 30.0), (2, 1.0)])
 @pytest.mark.parametrize("name", NAMES)
 def test_probabilities_sum_to_one_over_all_images(name, scale, channels):
     likelihood = _make(name)
@@ -58,29 +57,28 @@ def test_probabilities_sum_to_one_over_all_images(name, scale, channels):
     assert total == pytest.approx(1.0, abs=2e-4)
 
 
-@pytest.mark.parametrize("value", [0, 128, 255])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
 @pytest.mark.parametrize("name", NAMES)
-def test_log_prob_and_its_gradients_are_finite_at_both_ends_and_for_extreme_parameters(name, scale, value):
+def test_log_prob_and_its_gradients_are_finite_at_both_ends_and_for_extreme_parameters(name, scale):
     likelihood = _make(name)
-    x = np.full((5, 2, 2, 3), value, np.uint8)
-    params = _params(likelihood, 3, (5, 2, 2), scale)
+    x = np.broadcast_to(np.uint8([0, 128, 255])[:, None, None, None], (3, 2, 2, 3))
+    params = _params(likelihood, 3, (3, 2, 2), scale)
     assert np.isfinite(ops.convert_to_numpy(likelihood.log_prob(params, x))).all()
     for function in (likelihood.log_prob, likelihood.loss):
         gradient = _gradient(lambda p, f=function: ops.sum(f(p, x)), params)
         assert np.isfinite(gradient).all()
-        assert np.abs(gradient).max() > 0 or scale == 1e4
+        assert (np.abs(gradient).reshape(3, -1).max(axis=1) > 0).all() or scale == 1e4
 
 
-@pytest.mark.parametrize("value", [0, 100, 255])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_down_the_loss_makes_the_image_more_likely(name, value):
+def test_a_step_down_the_loss_makes_each_image_more_likely(name):
     likelihood = _make(name)
-    x = np.full((1, 4, 4, 3), value, np.uint8)
-    params = _params(likelihood, 3, (1, 4, 4), scale=0.1)
+    x = np.broadcast_to(np.uint8([0, 100, 255])[:, None, None, None], (3, 4, 4, 3))
+    params = _params(likelihood, 3, (3, 4, 4), scale=0.1)
     gradient = _gradient(lambda p: ops.sum(likelihood.loss(p, x)), params)
-    better = params - 1e-3 * gradient / np.abs(gradient).max()
-    assert float(likelihood.log_prob(better, x)[0]) > float(likelihood.log_prob(params, x)[0])
+    better = params - 1e-3 * gradient / np.abs(gradient).max(axis=(1, 2, 3), keepdims=True)
+    before, after = (ops.convert_to_numpy(likelihood.log_prob(p, x)) for p in (params, better))
+    assert (after > before).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
