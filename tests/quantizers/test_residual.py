@@ -1,0 +1,92 @@
+"""Every level learns, and prefixes of the codes decode."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.quantizers import ResidualQuantizer
+
+
+def _z(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def _oracle(z, codebook):
+    """Per level: codes, residuals, parts, by greedy search in float64."""
+    codes, residuals, parts, left = [], [], [], z.astype("float64")
+    for book in codebook:
+        codes.append(np.square(left[:, None] - book).sum(-1).argmin(1))
+        residuals.append(left)
+        parts.append(book[codes[-1]])
+        left = left - parts[-1]
+    return np.stack(codes, 1), residuals, parts
+
+
+def test_gradients_reach_z_and_the_codes_from_every_level():
+    layer = ResidualQuantizer(3, 5, 4, commitment_cost=0.6, initialization="random_normal", revive_below=0)
+    layer.build((None, 4))
+    z = _z(12, 4)
+    codebook = ops.convert_to_numpy(layer.codebook)
+    codes, residuals, parts = _oracle(z, codebook)
+    others = [ops.copy(v) for v in layer.non_trainable_variables]
+
+    def loss(z, *trained):
+        _, _, losses = layer.stateless_call(list(trained), others, z, training=False, return_losses=True)
+        return sum(losses)
+
+    values = [ops.convert_to_tensor(z), *[ops.copy(v) for v in layer.trainable_variables]]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        gradients = jax.grad(loss, argnums=(0, 1, 2, 3))(*values)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            value = loss(*values)
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(value, values)]
+    scale = 2 / z.size / 3
+    expected = sum(0.6 * scale * (residual - part) for residual, part in zip(residuals, parts, strict=True))
+    np.testing.assert_allclose(gradients[0], expected, atol=1e-6)
+    for level in range(3):
+        to_codes = np.zeros_like(codebook[level])
+        np.add.at(to_codes, codes[:, level], scale * (parts[level] - residuals[level]))
+        np.testing.assert_allclose(gradients[1 + level], to_codes, atol=1e-6)
+    np.testing.assert_array_equal(layer.encode(z), codes)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_more_level_brings_the_decoded_vector_nearer(shared):
+    layer = ResidualQuantizer(4, 16, 3, ema_decay=0.9, shared=shared)
+    for step in range(20):
+        layer(_z(64, 3, seed=step), training=True)
+    z = _z(200, 3, seed=99)
+    codes = layer.encode(z)
+    errors = [np.square(z - ops.convert_to_numpy(layer.decode(codes[:, :n]))).mean() for n in (1, 2, 3, 4)]
+    assert errors[0] > 1.3 * errors[1]
+    assert errors[1] > errors[2] > errors[3]
+
+
+def test_level_dropout_uses_prefixes_and_counts_only_them():
+    layer = ResidualQuantizer(3, 5, 4, level_dropout=1.0, ema_decay=0.9, initialization="random_normal", revive_below=0)
+    layer.build((None, 4))
+    seen = set()
+    for step in range(12):
+        z, start = _z(10, 4, seed=step), ops.convert_to_numpy(layer.codebook).copy()
+        _, _, parts = _oracle(z, start)
+        before = ops.convert_to_numpy(layer.code_counts.value).sum(-1)
+        output = ops.convert_to_numpy(layer(z, training=True))
+        counted = ops.convert_to_numpy(layer.code_counts.value).sum(-1) - before
+        levels = int(counted.sum() / 10)
+        seen.add(levels)
+        np.testing.assert_array_equal(counted, 10 * (np.arange(3) < levels))
+        np.testing.assert_allclose(output, sum(parts[:levels]), atol=1e-5)
+        moved = np.abs(ops.convert_to_numpy(layer.codebook) - start).max((1, 2)) > 0
+        np.testing.assert_array_equal(moved, np.arange(3) < levels)
+    assert seen == {1, 2, 3}
+    z = _z(10, 4)
+    np.testing.assert_array_equal(layer(z), layer.decode(layer.encode(z)))
