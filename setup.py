@@ -22,6 +22,7 @@ setup(
         "tensorflow>=2.17",
         "keras>=3.10",
         "tensorflow-datasets>=4.9.7",
+        "importlib-resources>=5.0",  # TFDS needs it to download and declares it for old Pythons only
         "numpy>=1.26",
         "absl-py>=2.1",
         "matplotlib>=3.9",
@@ -29,7 +30,7 @@ setup(
     extras_require={
         "audio": ["tensorflow-io>=0.37.1"],
         "vizdoom": ["vizdoom>=1.2.4"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "tensorboard>=2.17"],
+        "dev": ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.6", "ruff>=0.6", "mypy>=1.11", "tensorboard>=2.17"],
     },
     entry_points={"console_scripts": [f"vq-vae-{name}=vq_vae_tf.commands.{name}:main" for name in COMMANDS]},
     classifiers=[

@@ -28,7 +28,7 @@ class DataConfig:
     data_dir: str = _option("", "where TFDS data lies or goes; empty: TFDS's default", identity=False)
     image_size: int = _option(0, "images are resized and cropped to this square; 0: as stored", minimum=0)
     validation_size: int = _option(0, "training examples held out as the split `validation`", minimum=0)
-    max_examples: int = _option(0, "use at most this many training examples; 0: all", minimum=0)
+    max_examples: int = _option(0, "use at most this many examples of each split; 0: all", minimum=0)
     augment: bool = _option(False, "mirror training images at random")
     strict: bool = _option(False, "refuse a folder with unreadable files instead of leaving them out")
 
