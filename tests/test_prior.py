@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet
+from vq_vae_tf.autoregressive import GatedPixelCNN
 from vq_vae_tf.prior import Prior, UniformPrior
 
 K = 4
@@ -43,18 +43,9 @@ def _chain(count, seed=0):
 ENTROPY = (math.log(K) + 8 * -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))) / 9
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda: GatedPixelCNN(K, (3, 3), num_labels=2, features=16, num_layers=2),
-        lambda: WaveNet(K, (3, 3), num_labels=2, features=16, num_layers=2),
-        lambda: Transformer(K, (3, 3), num_labels=2, features=16, num_layers=1, num_heads=2),
-    ],
-    ids=["pixelcnn", "wavenet", "transformer"],
-)
-def test_plain_fit_learns_a_toy_distribution_to_near_its_entropy(network):
+def test_plain_fit_learns_a_toy_distribution_to_near_its_entropy():
     keras.utils.set_random_seed(0)
-    prior = Prior(network())
+    prior = _prior(num_labels=2, features=16)
     prior.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
     data = _chain(2048)
     history = prior.fit(data, batch_size=128, epochs=12, verbose=0).history
@@ -114,7 +105,7 @@ def test_the_uniform_prior_spends_log2_k_bits_draws_every_code_and_has_no_weight
     np.testing.assert_allclose(_numpy(prior.bits_per_code(_codes(2))), 2.0, rtol=1e-6)
     drawn = _numpy(prior.sample(500, 1, {"label": np.zeros(500, np.int32)}))
     np.testing.assert_allclose(np.bincount(drawn.ravel(), minlength=K) / drawn.size, 1 / K, atol=0.03)
-    assert prior.weights == prior.bits_tracker.variables or prior.trainable_weights == []
+    assert prior.trainable_weights == []
     prior.build()
     prior.save(tmp_path / "uniform.keras")
     loaded = keras.saving.load_model(tmp_path / "uniform.keras")

@@ -48,7 +48,7 @@ def _compiled(function):
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function)
+    return tf.function(function, autograph=False)
 
 
 def _frequencies(**settings):

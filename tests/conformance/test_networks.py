@@ -62,7 +62,7 @@ def _compiled(function, xla=False):
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=xla)
+    return tf.function(function, jit_compile=xla, autograph=False)
 
 
 def _gradient(function, x):
