@@ -1,0 +1,80 @@
+"""A PixelCNN as the decoder: p(x | z_q) one pixel after the other, each given the ones before it and the codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from vq_vae_tf.autoregressive import sample
+from vq_vae_tf.modalities.image.likelihood import Likelihood
+from vq_vae_tf.modalities.image.likelihood.base import sum_per_example
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class AutoregressivePixels(Likelihood):
+    """A likelihood whose parameters are a map of features that an autoregressive network is conditioned on.
+
+    Equation: p(x|z) = product over pixels and channels, in raster order, of p(x_i | x_<i, map(z)).
+    Paper: section 4.2, "a PixelCNN decoder": with it a continuous VAE's latents collapse, discrete ones do not.
+
+    Args:
+        network: an `AutoregressiveNetwork` with 256 symbols over (height, width, channels), `num_channels` the channels
+            and `condition_features` the width of the map that the decoder gives.
+    """
+
+    def __init__(self, network: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        shape = tuple(network.symbol_shape)
+        if len(shape) != 3 or network.num_channels != shape[-1] or network.num_symbols != 256:
+            raise ValueError(
+                f"{self.name}: the network has {network.num_symbols} symbols over {shape} with num_channels="
+                f"{network.num_channels}; expected 256 over (height, width, channels) with num_channels=channels."
+            )
+        if network.condition_features < 1:
+            raise ValueError(f"{self.name}: the network has condition_features=0; expected the width of the map.")
+        self.network = network
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the network's weights; its sizes are its own."""
+        del input_shape
+        if not self.network.built:
+            self.network.build()
+        self.built = True
+
+    def outputs(self, channels: int) -> int:
+        """The width of the map, for any number of channels."""
+        del channels
+        return self.network.condition_features
+
+    def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
+        """-log p(x | params) in nats, `[batch]`, all pixels at once (teacher forcing)."""
+        x = ops.cast(x, "int32")
+        logits = self.network(x, {"map": params}, training=training)
+        return sum_per_example(ops.sparse_categorical_crossentropy(x, logits, from_logits=True))
+
+    def log_prob(self, params: Any, x: Any) -> Any:
+        """log p(x | params) in nats, `[batch]`."""
+        return -self.loss(params, x, training=False)
+
+    def mean(self, params: Any) -> Any:
+        """A draw with a fixed seed: the expectation has no closed form, and the paper shows draws."""
+        return self.sample(params, seed=0)
+
+    def sample(self, params: Any, seed: Any = None) -> Any:
+        """Draws pixel by pixel with the cached sampler; `seed` may also be a scalar int32 tensor."""
+        if seed is None or isinstance(seed, keras.random.SeedGenerator):
+            seed = keras.random.randint((), 0, 2**31 - 1, dtype="int32", seed=seed)
+        drawn = sample(self.network, ops.shape(params)[0], seed, {"map": params})
+        return ops.cast(drawn, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The network, serialised."""
+        return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> AutoregressivePixels:
+        """The inverse of `get_config`."""
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects=custom_objects)
+        return cls(**{**config, "network": network})
