@@ -82,7 +82,8 @@ def ema_codebook(codebook: Any, residual_sums: Any, new_counts: Any, decay: floa
 def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) -> tuple[Any, Any]:
     """Random vectors of the global batch, different ones for different slots, the same on every replica.
 
-    Slot k draws from the k-th of `slots` equal strata of the batch, turned by a random amount: no sorting of the batch.
+    The j-th slot in need draws from the j-th of as many strata of the batch as there are slots in need, all turned by a
+    random amount: no sorting of the batch. Of more slots in need than rows, the first get one each.
 
     Args:
         vectors: float32 `[n, dim]`, this replica's.
@@ -92,8 +93,8 @@ def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) ->
         step: scalar int32.
 
     Returns:
-        float32 `[slots, dim]`, zero where nothing was drawn, and bool `[slots]`: was something drawn? Fewer than
-        `slots` valid vectors serve only as many slots.
+        float32 `[slots, dim]`, zero where nothing was drawn, and bool `[slots]`: was something drawn? Fewer valid
+        vectors than slots in need serve only some of those.
     """
     slots = needed.shape[0]
     ranks = ops.cumsum(ops.cast(valid, "int32"))
@@ -103,13 +104,15 @@ def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) ->
     before, total = ops.sum(ops.where(order < replica_index(), sizes, 0)), ops.sum(sizes)
 
     uniform = counter_uniform(seed, step, slots + 1)
-    size = ops.cast(total, "float32")
-    stratum = (ops.arange(slots, dtype="float32") + uniform[:-1]) * (size / slots)
-    stratum = ops.minimum(ops.cast(stratum, "int32"), total - 1)
-    fresh = ops.concatenate([stratum[:1] >= 0, stratum[1:] != stratum[:-1]])
-    turn = ops.cast(uniform[-1] * size, "int32")
-    local = ops.mod(stratum + turn, ops.maximum(total, 1)) - before
-    mine = needed & fresh & (local >= 0) & (local < here)
+    place = ops.cumsum(ops.cast(needed, "int32")) - 1  # of a slot among those in need
+    strata = ops.maximum(place[-1] + 1, 1)
+    place = ops.maximum(place, 0)
+    width, longer = total // strata, total % strata  # the first strata are one row longer than the others
+    inside = ops.take(uniform, place) * ops.cast(width + ops.cast(place < longer, "int32"), "float32")
+    row = place * width + ops.minimum(place, longer) + ops.cast(inside, "int32")
+    turn = ops.cast(uniform[-1] * ops.cast(total, "float32"), "int32")
+    local = ops.mod(row + turn, ops.maximum(total, 1)) - before
+    mine = needed & (place < total) & (local >= 0) & (local < here)
 
     def gather() -> Any:
         rows = ops.searchsorted(ranks, ops.maximum(local, 0) + 1)
