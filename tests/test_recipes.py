@@ -43,7 +43,14 @@ def test_recipe_says_what_it_is(path):
 
 @pytest.mark.parametrize("name", build.QUANTIZERS)
 def test_every_quantizer_can_be_asked_for(name):
-    values = {"quantizer": name, "units": 8, "num_embeddings": 16, "embedding_dim": 8, "num_codebooks": 4, "levels": "4,4"}
+    values = {
+        "quantizer": name,
+        "units": 8,
+        "num_embeddings": 16,
+        "embedding_dim": 8,
+        "num_codebooks": 4,
+        "levels": "4,4",
+    }
     config = config_lib.replace(config_lib.Config(), data_variance=0.05, **values)
     vqvae = build.build_vqvae(config, (8, 8, 3))
     terms = vqvae.loss_terms(keras.ops.ones((2, 8, 8, 3), "uint8"), training=True)

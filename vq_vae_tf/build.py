@@ -81,7 +81,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
             f"{model.downsamplings}); give --image_size as a multiple of {step}."
         )
     likelihood, quantizer = build_likelihood(config), build_quantizer(config)
-    sizes = {
+    sizes: dict[str, Any] = {
         "units": model.units,
         "residual_units": model.residual_units,
         "residual_blocks": model.residual_blocks,

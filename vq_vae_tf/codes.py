@@ -114,7 +114,7 @@ def write_codes(
     """
     directory = Path(directory)
     labels = len(class_names) if num_labels is None else num_labels
-    header = {
+    header: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "num_codes": int(num_codes),
         "code_shape": tuple(int(size) for size in code_shape),

@@ -189,7 +189,7 @@ class Option:
 def options() -> Iterator[Option]:
     """Every flag, in the order of the sections above."""
     for section in dataclasses.fields(Config):
-        section_type = type(section.default)
+        section_type: Any = type(section.default)
         hints = get_type_hints(section_type)
         for item in dataclasses.fields(section_type):
             hint = hints[item.name]

@@ -111,7 +111,7 @@ class WaveNet(AutoregressiveNetwork):
         shape = (batch_size, self.features)
         return {
             "rings": [ops.zeros((d, *shape), dtype=self.compute_dtype) for d in self._ring_sizes()],
-            "terms": [[block.label(condition["label"])] if self.num_labels else [] for block in self.blocks],
+            "terms": [[block.label(condition["label"])] if block.label is not None else [] for block in self.blocks],
             "map": self._flat_map(condition),
         }
 

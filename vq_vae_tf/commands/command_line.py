@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -25,7 +26,18 @@ class ExtraFlag:
     help: str
 
 
-def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFlag] = ()) -> flags.FlagValues:
+@dataclass(frozen=True)
+class Parsed:
+    """The flags of a command line: every value, and which of them stood there."""
+
+    values: dict[str, Any]
+    present: frozenset[str]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFlag] = ()) -> Parsed:
     """Reads `argv` (without the program's name) into flags.
 
     `--flagfile=NAME` is looked up in the working directory, then among the recipes of the package; later flags win.
@@ -34,7 +46,8 @@ def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFl
         UserError: for an unknown flag, a value of the wrong type, a missing flag file or a stray word.
     """
     values = flags.FlagValues()
-    for item in [*chosen, *extra]:
+    items: list[Option | ExtraFlag] = [*chosen, *extra]
+    for item in items:
         _define(item, values)
     try:
         rest = values(["command", *_resolve_flagfiles(argv)])[1:]
@@ -44,21 +57,22 @@ def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFl
         raise UserError(f"{str(error).rstrip('.')}; --help lists every flag.") from error
     if rest:
         raise UserError(f"`{rest[0]}` is not a flag; flags are written --name=value, --help lists them.")
-    return values
+    names = [item.name for item in items]
+    return Parsed({n: values[n].value for n in names}, frozenset(n for n in names if values[n].present))
 
 
 def _define(item: Option | ExtraFlag, values: flags.FlagValues) -> None:
     if isinstance(item, Option) and item.choices:
         flags.DEFINE_enum(item.name, item.default, list(item.choices), item.help, flag_values=values)
         return
-    define: Callable[..., object] = {
+    define: dict[type, Callable[..., Any]] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
         list: flags.DEFINE_list,
-    }[item.type]
-    define(item.name, item.default, item.help, flag_values=values)
+    }
+    define[item.type](item.name, item.default, item.help, flag_values=values)
 
 
 def _resolve_flagfiles(argv: Sequence[str]) -> list[str]:
@@ -81,16 +95,16 @@ def find_flagfile(name: str) -> Path:
     raise UserError(f"--flagfile={name} is neither a file nor a recipe; the recipes are {known}.")
 
 
-def config_from(values: flags.FlagValues) -> Config:
+def config_from(parsed: Parsed) -> Config:
     """The run's config: what the flags say, and the work folder named after the flag file if none is given."""
     names = [option.name for option in config_lib.options()]
-    return config_lib.from_values({name: values[name].value for name in names})
+    return config_lib.from_values({name: parsed[name] for name in names})
 
 
-def given(values: flags.FlagValues, chosen: Iterable[Option]) -> dict[str, object]:
+def given(parsed: Parsed, chosen: Iterable[Option]) -> dict[str, Any]:
     """The settings that stand on the command line, without the work folder: they override those of the run."""
     names = [option.name for option in chosen if option.name != "workdir"]
-    return {name: values[name].value for name in names if values[name].present}
+    return {name: parsed[name] for name in names if name in parsed.present}
 
 
 def default_workdir(argv: Sequence[str]) -> str:
@@ -104,7 +118,8 @@ def default_workdir(argv: Sequence[str]) -> str:
 def help_text(summary: str, chosen: Iterable[Option], extra: Sequence[ExtraFlag] = ()) -> str:
     """What --help prints: the purpose, then every flag with its default, by section."""
     lines = [textwrap.dedent(summary).strip(), ""]
-    rows = [("This command", item) for item in extra] + [(item.title, item) for item in chosen]
+    rows: list[tuple[str, Option | ExtraFlag]] = [("This command", item) for item in extra]
+    rows += [(item.title, item) for item in chosen]
     title = None
     for section, item in rows:
         if section != title:

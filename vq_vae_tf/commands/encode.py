@@ -29,9 +29,9 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.run import open_run
 
-    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
-    if values["input"].value:
-        stages.tell(stages.encode_other(run_, values["input"].value, values["output"].value))
+    run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    if values["input"]:
+        stages.tell(stages.encode_other(run_, values["input"], values["output"]))
     else:
         stages.tell(stages.encode_data(run_))
 

@@ -23,7 +23,7 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.run import open_run
 
-    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
+    run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
     stages.tell(stages.evaluate(run_))
 
 

@@ -33,7 +33,7 @@ EXTRA = (
 def run(argv: list[str]) -> None:
     """Parses the flags and draws."""
     values = command_line.parse(argv, FLAGS, EXTRA)
-    flag = {item.name: values[item.name].value for item in EXTRA}
+    flag = {item.name: values[item.name] for item in EXTRA}
     temperatures = [_positive(text) for text in flag["temperatures"]]
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline import sampling, stages
     from vq_vae_tf.pipeline.run import open_run
 
-    run_ = open_run(values["workdir"].value, **command_line.given(values, FLAGS))
+    run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
     draws = [sampling.Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures]
     output = Path(flag["output"]) if flag["output"] else None
     if flag["complete"]:

@@ -65,7 +65,8 @@ def _walk(
         x, y = places[random.integers(len(places))]
         game.send_game_command(f"warp {x} {y}")
         game.make_action([0, 1, 0], int(random.integers(1, 60)))  # look anywhere
-        frames, actions = [], []
+        frames: list[np.ndarray] = []
+        actions: list[int] = []
         action, turning, last = 0, 0, None
         while len(frames) < length and not game.is_episode_finished():
             state = game.get_state()

@@ -9,7 +9,7 @@ from keras import ops
 
 # Chebyshev fit of log(erfc(y) / t) + y^2 in t = 1 / (1 + y / 2), highest power first; relative error of erfc < 1.2e-7
 # for all y >= 0 (Numerical Recipes, 2nd edition, section 6.2).
-_ERFC = (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807)
+_ERFC: tuple[float, ...] = (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807)
 _ERFC += (-0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223)
 _TINY = 1e-12
 

@@ -31,10 +31,10 @@ class ProductQuantizer(CodebookQuantizer):
         self._require("num_codebooks", num_codebooks, num_codebooks is not None, "a number of codebooks")
         whole = embedding_dim % num_codebooks == 0
         self._require("num_codebooks", num_codebooks, whole, f"a divisor of embedding_dim={embedding_dim}")
+        self.books, self.book_dim = num_codebooks, embedding_dim // num_codebooks
 
     def _build_state(self) -> None:
-        books, dim = self.num_codebooks, self.embedding_dim // self.num_codebooks
-        self._book = Codebook(self, (books, self.num_codes, dim))
+        self._book = Codebook(self, (self.books, self.num_codes, self.book_dim))
 
     @property
     def codebook(self) -> Any:
@@ -43,7 +43,7 @@ class ProductQuantizer(CodebookQuantizer):
         return self._book.value
 
     def _slices(self, vectors: Any) -> Any:
-        return ops.reshape(vectors, (-1, self.num_codebooks, self.embedding_dim // self.num_codebooks))
+        return ops.reshape(vectors, (-1, self.books, self.book_dim))
 
     def _assign(self, vectors: Any) -> Any:
         return nearest_code(self._slices(vectors), self._book.value)

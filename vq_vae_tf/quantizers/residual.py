@@ -43,15 +43,15 @@ class ResidualQuantizer(CodebookQuantizer):
         super().__init__(num_embeddings, embedding_dim, num_codebooks=num_codebooks, **kwargs)
         self._require("num_codebooks", num_codebooks, num_codebooks is not None, "a number of codebooks")
         self._require("level_dropout", level_dropout, 0 <= level_dropout <= 1, "a share from 0 to 1")
-        self.shared, self.level_dropout = shared, level_dropout
+        self.levels, self.shared, self.level_dropout = num_codebooks, shared, level_dropout
 
     def _build_state(self) -> None:
         shape = (self.num_codes, self.embedding_dim)
         self._draws = self.add_state("draws", (), dtype="int32")
         if self.shared:
-            self._books = [Codebook(self, shape)] * self.num_codebooks
+            self._books = [Codebook(self, shape)] * self.levels
         else:
-            self._books = [Codebook(self, shape, name=f"level_{level}_") for level in range(self.num_codebooks)]
+            self._books = [Codebook(self, shape, name=f"level_{level}_") for level in range(self.levels)]
 
     @property
     def codebook(self) -> Any:
@@ -79,7 +79,7 @@ class ResidualQuantizer(CodebookQuantizer):
 
     def _quantize(self, vectors: Any, batch: Batch) -> Quantized:
         codes, residuals, parts = self._levels(vectors, batch)
-        used = self._used() if batch.training and self.level_dropout else ops.ones((self.num_codebooks,))
+        used = self._used() if batch.training and self.level_dropout else ops.ones((self.levels,))
         losses = [self._loss(residual, part, batch.rows) for residual, part in zip(residuals, parts, strict=True)]
         loss = ops.sum(ops.stack(losses) * used) / ops.sum(used)
         z_q = sum(part * use for part, use in zip(parts, ops.unstack(used), strict=True))
@@ -88,9 +88,9 @@ class ResidualQuantizer(CodebookQuantizer):
     def _used(self) -> Any:
         """float32 `[L]`: 1 for the levels that this step uses."""
         drop, level = ops.unstack(counter_uniform(self.seed, self._draws, 2, stream=2))
-        last = ops.where(drop < self.level_dropout, ops.floor(level * self.num_codebooks), self.num_codebooks - 1.0)
+        last = ops.where(drop < self.level_dropout, ops.floor(level * self.levels), self.levels - 1.0)
         self._draws.assign_add(1)
-        return ops.cast(ops.arange(self.num_codebooks, dtype="float32") <= last, "float32")
+        return ops.cast(ops.arange(self.levels, dtype="float32") <= last, "float32")
 
     def _learn(self, vectors: Any, codes: Any, weights: Any, counts: Any) -> None:
         residuals = []
@@ -105,7 +105,7 @@ class ResidualQuantizer(CodebookQuantizer):
             book.learn(residuals[level], codes[:, level], weights[:, level], counts[level])
 
     def _accepts_codebooks(self, number: int | None) -> bool:
-        return number is not None and 1 <= number <= self.num_codebooks
+        return number is not None and 1 <= number <= self.levels
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -113,7 +113,7 @@ def _requests(endpoints: ImageEndpoints, images: np.ndarray, labels: np.ndarray)
     """One request a signature."""
     codes = np.asarray(endpoints.vqvae.encode(images))
     mask = np.arange(len(images) * math.prod(endpoints.grid), dtype=np.int32) % 2
-    values = {
+    values: dict[str, Any] = {
         "image": images,
         "image_bytes": np.array([tf.io.encode_png(image).numpy() for image in images]),
         "codes": codes,
