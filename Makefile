@@ -13,7 +13,7 @@ train: $(READY)
 	bin/train --flagfile=quickstart.flags
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-jax: $(READY)
 	bin/test-jax

@@ -53,6 +53,11 @@ class Run:
         return self.directory / "evaluation.json"
 
     @property
+    def reconstructions(self) -> Path:
+        """Originals, each beside its reconstruction."""
+        return self.directory / "reconstructions.png"
+
+    @property
     def report(self) -> Path:
         """The page to open in a browser."""
         return self.directory / "report.html"

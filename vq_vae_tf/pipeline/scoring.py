@@ -15,12 +15,13 @@ from vq_vae_tf import version
 from vq_vae_tf.codes import CodeData
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
+from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
 from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
 from vq_vae_tf.evaluation.likelihood import LikelihoodScores, likelihood_scores
 from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
 from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
 from vq_vae_tf.evaluation.report import write_report
-from vq_vae_tf.files import write_json
+from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.log import read_metrics
@@ -33,7 +34,7 @@ SHOWN = 32
 def evaluate_run(
     run: Run, vqvae: VQVAE, prior: Prior | None, codes: CodeData | None, samples: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Scores the evaluation split and writes evaluation.json and report.html; returns what the former holds.
+    """Scores the evaluation split and writes evaluation.json, report.html and reconstructions.png; returns what the former holds.
 
     Raises:
         UserError: if the split is empty.
@@ -78,6 +79,9 @@ def evaluate_run(
     scores = _scores(page)
     write_json(run.evaluation, scores)
     write_report(run.report, image_report(page))
+    with replacing(run.reconstructions) as partial:
+        picture = upscale(pair_grid(page.originals, page.reconstructions, columns=8), 2)
+        partial.write_bytes(encode_png(picture))
     return scores
 
 
