@@ -15,7 +15,7 @@ from vq_vae_tf.autoregressive import NETWORKS, sample, sample_naive
 K = 5
 SMALL = {
     "pixelcnn": {"num_layers": 3},
-    "wavenet": {"num_layers": 5, "dilation_cycle": 3, "skip_features": 12},
+    "wavenet": {"num_layers": 5, "dilation_cycle": 3, "skip_features": 16},
     "transformer": {"num_layers": 2, "num_heads": 2},
 }
 SHAPES = {
@@ -31,7 +31,8 @@ each_network = pytest.mark.parametrize("name", sorted(NETWORKS))
 @functools.cache
 def _make(name, shape="grid", **changes):
     keras.utils.set_random_seed(1)
-    arguments = {"num_symbols": K, "features": 8, **SMALL[name], **SHAPES[shape], **changes}
+    # The head and the skips are wide enough that no position is left with dead rectifiers only.
+    arguments = {"num_symbols": K, "features": 8, "head_features": 32, **SMALL[name], **SHAPES[shape], **changes}
     network = NETWORKS[name](**arguments)
     network.build()
     for weight in network.trainable_weights:  # so that no bias and no norm is at its neutral start
