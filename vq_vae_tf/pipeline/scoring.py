@@ -34,7 +34,7 @@ SHOWN = 32
 def evaluate_run(
     run: Run, vqvae: VQVAE, prior: Prior | None, codes: CodeData | None, samples: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Scores the evaluation split; writes evaluation.json, whose values it returns, report.html and reconstructions.png.
+    """Scores the evaluation split; writes and returns evaluation.json; writes report.html and reconstructions.png.
 
     Raises:
         UserError: if the split is empty.
