@@ -100,7 +100,9 @@ def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) ->
     ranks = ops.cumsum(ops.cast(valid, "int32"))
     here = ops.sum(ops.cast(valid, "int32"))
     order = ops.arange(replica_count(), dtype="int32")
-    sizes = replica_sum(ops.where(order == replica_index(), here, 0))
+    # Sums over replicas are of floats: on a GPU, TensorFlow keeps integers in the host's memory.
+    sizes = replica_sum(ops.cast(ops.where(order == replica_index(), here, 0), "float32"))
+    sizes = ops.cast(sizes, "int32")
     before, total = ops.sum(ops.where(order < replica_index(), sizes, 0)), ops.sum(sizes)
 
     uniform = counter_uniform(seed, step, slots + 1)
@@ -108,8 +110,9 @@ def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) ->
     strata = ops.maximum(place[-1] + 1, 1)
     place = ops.maximum(place, 0)
     width, longer = total // strata, total % strata  # the first strata are one row longer than the others
-    inside = ops.take(uniform, place) * ops.cast(width + ops.cast(place < longer, "int32"), "float32")
-    row = place * width + ops.minimum(place, longer) + ops.cast(inside, "int32")
+    width_here = width + ops.cast(place < longer, "int32")
+    inside = ops.cast(ops.take(uniform, place) * ops.cast(width_here, "float32"), "int32")
+    row = place * width + ops.minimum(place, longer) + ops.minimum(inside, width_here - 1)
     turn = ops.cast(uniform[-1] * ops.cast(total, "float32"), "int32")
     local = ops.mod(row + turn, ops.maximum(total, 1)) - before
     mine = needed & (place < total) & (local >= 0) & (local < here)
@@ -120,5 +123,5 @@ def draw_vectors(vectors: Any, valid: Any, needed: Any, seed: int, step: Any) ->
         return ops.where(mine[:, None], drawn, 0.0)
 
     drawn = ops.cond(ops.any(mine), gather, lambda: ops.zeros((slots, vectors.shape[1]), "float32"))
-    drawn, hits = replica_sum((drawn, ops.cast(mine, "int32")))
-    return drawn, hits > 0
+    drawn = replica_sum(ops.concatenate([drawn, ops.cast(mine, "float32")[:, None]], axis=1))
+    return drawn[:, :-1], drawn[:, -1] > 0.0

@@ -23,10 +23,10 @@ def replica_sum(x: Any) -> Any:
     """The sum of `x` over all replicas: sum_r x_r.
 
     Args:
-        x: a tensor or a nested structure of tensors, the same shapes on every replica.
+        x: a float tensor of the same shape on every replica.
 
     Returns:
-        The same structure; equal on every replica. The identity when there is one replica.
+        The same shape, equal on every replica; x itself when there is one replica.
     """
     context = _replica_context()
     return x if context is None else context.all_reduce("sum", x)
