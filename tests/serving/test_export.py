@@ -162,12 +162,14 @@ def test_a_kill_leaves_no_version_and_the_next_export_cleans_up(tmp_path):
     folder = tmp_path / "m" / "1"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, env=environment)
-    assert child.stdout.readline() == b"writing\n"
-    with appearing(tmp_path / "m" / "2") as partial:  # while the other one lives it is left alone
-        assert len(list(folder.parent.glob(".1.*.partial/half"))) == 1
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    try:
+        assert child.stdout.readline() == b"writing\n"
+        with appearing(tmp_path / "m" / "2"):  # while the other one lives it is left alone
+            assert len(list(folder.parent.glob(".1.*.partial/half"))) == 1
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
     assert not folder.exists()
     with appearing(folder) as partial:
         (partial / "whole").write_text("x")

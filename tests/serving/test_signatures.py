@@ -82,7 +82,7 @@ def test_sample_is_the_priors_draw_and_its_picture(signatures, vqvae, prior, lab
     assert np.abs(given["image"] - as_image(vqvae.decode(given["codes"]))).max() <= 1
     np.testing.assert_array_equal(sample(signatures, 5, labels)["codes"], given["codes"])
     assert np.any(sample(signatures, 6, labels)["codes"] != given["codes"])
-    assert np.any(sample(signatures, 5, labels[::-1])["codes"] != given["codes"])
+    assert np.any(sample(signatures, 5, labels[::-1])["codes"] != given["codes"]), "the label must matter"
 
 
 def test_temperature_near_zero_takes_the_likeliest_whatever_the_seed(signatures, prior, labels):
@@ -164,6 +164,16 @@ def test_a_wrong_value_is_one_clear_error(signatures, images, name, wrong, messa
         ask(signatures, name, **{argument: {**right, **wrong}[argument] for argument in needed})
 
 
-def test_an_image_of_another_size_is_refused(signatures):
-    with pytest.raises((ValueError, TypeError, tf.errors.InvalidArgumentError), match="8"):
-        ask(signatures, "encode", image=np.zeros((1, 16, 16, 3), np.uint8))
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("encode", {"image": np.zeros((1, 16, 16, 3), np.uint8)}),
+        ("reconstruct", {"image": np.zeros((1, 4, 16, 3), np.uint8)}),  # as many pixels as it should have
+        ("serving_default", {"image": np.zeros((3, 8, 8, 1), np.uint8)}),
+        ("decode", {"codes": np.zeros((1, 1, 4), np.int32)}),
+        ("decode", {"codes": np.zeros((2, 2), np.int32)}),
+    ],
+)
+def test_another_shape_is_refused(signatures, name, wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is not compatible with expected shape"):
+        ask(signatures, name, **wrong)

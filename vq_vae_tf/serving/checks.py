@@ -16,6 +16,17 @@ def in_range(values: tf.Tensor, size: int, name: str) -> tf.Tensor:
         return tf.identity(values)
 
 
+def of_shape(values: tf.Tensor, shape: tuple[int | None, ...], name: str) -> tf.Tensor:
+    """`values`, once they have the shape; None is any size.
+
+    A SavedModel's signature does not look at the shapes that come: a picture of another size would run until some
+    reshape fails, or none does.
+
+    Raises: tf.errors.InvalidArgumentError at run time, naming the argument and both shapes.
+    """
+    return tf.ensure_shape(values, shape, name=f"{name}_shape")
+
+
 def positive(value: tf.Tensor, name: str) -> tf.Tensor:
     """The scalar `value`, once it is finite and above 0.
 

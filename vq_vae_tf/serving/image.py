@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
-from vq_vae_tf.serving.checks import in_range, positive
+from vq_vae_tf.serving.checks import in_range, of_shape, positive
 
 Answer = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Answer], list[tf.TensorSpec]]
@@ -75,7 +75,7 @@ class ImageEndpoints:
 
     def encode(self, image: tf.Tensor) -> Answer:
         """Images -> codes."""
-        return {"codes": self.vqvae.encode(image)}
+        return {"codes": self._encoded(image)}
 
     def encode_png(self, image_bytes: tf.Tensor) -> Answer:
         """Picture files (PNG, JPEG, BMP or GIF), string `[batch]` -> codes; sizes are made to fit as in training."""
@@ -84,15 +84,15 @@ class ImageEndpoints:
 
     def decode(self, codes: tf.Tensor) -> Answer:
         """Codes -> images."""
-        return {"image": self._image(in_range(codes, self.num_codes, "codes"))}
+        return {"image": self._image(self._checked_codes(codes))}
 
     def reconstruct(self, image: tf.Tensor) -> Answer:
         """Images -> what their codes say of them."""
-        return {"image": self._image(self.vqvae.encode(image))}
+        return {"image": self._image(self._encoded(image))}
 
     def sample(self, seed: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> Answer:
         """One drawn image a label, int32 `[batch]`; a model without classes only counts the labels."""
-        label = self._checked(label)
+        label = self._checked_label(label)
         nothing = tf.zeros((tf.shape(label)[0], *self.code_shape), tf.int32)
         return self._drawn(seed, label, temperature, nothing, nothing)
 
@@ -105,17 +105,17 @@ class ImageEndpoints:
         label: tf.Tensor | None = None,
     ) -> Answer:
         """Keeps the codes of the image where `keep_mask` `[batch, *grid]` is 1, draws them where it is 0."""
-        codes = self.vqvae.encode(image)
-        keep = in_range(keep_mask, 2, "keep_mask")
+        codes = self._encoded(image)
+        keep = in_range(of_shape(keep_mask, (None, *self.grid), "keep_mask"), 2, "keep_mask")
         if self.num_codebooks is not None:
             keep = tf.broadcast_to(keep[..., None], tf.shape(codes))
-        label = tf.zeros(tf.shape(image)[:1], tf.int32) if label is None else self._checked(label)
+        label = tf.zeros(tf.shape(image)[:1], tf.int32) if label is None else self._checked_label(label)
         return self._drawn(seed, label, temperature, codes, keep)
 
     def log_prob(self, codes: tf.Tensor, label: tf.Tensor | None = None) -> Answer:
         """log p(codes) in nats, float32 `[batch]`."""
-        codes = in_range(codes, self.num_codes, "codes")
-        condition = None if label is None else {"label": self._checked(label)}
+        codes = self._checked_codes(codes)
+        condition = None if label is None else {"label": self._checked_label(label)}
         return {"log_prob": self.prior.log_prob(codes, condition)}
 
     def _drawn(
@@ -131,7 +131,13 @@ class ImageEndpoints:
         batch_size = tf.shape(label)[0]
         return self.prior.sample(batch_size, seed, condition, temperature, given=given, keep_mask=keep)
 
-    def _checked(self, label: tf.Tensor) -> tf.Tensor:
+    def _encoded(self, image: tf.Tensor) -> tf.Tensor:
+        return self.vqvae.encode(of_shape(image, (None, *self.image_shape), "image"))
+
+    def _checked_codes(self, codes: tf.Tensor) -> tf.Tensor:
+        return in_range(of_shape(codes, (None, *self.code_shape), "codes"), self.num_codes, "codes")
+
+    def _checked_label(self, label: tf.Tensor) -> tf.Tensor:
         return in_range(label, self.num_labels, "label") if self.num_labels else label
 
     def _image(self, codes: tf.Tensor) -> tf.Tensor:
