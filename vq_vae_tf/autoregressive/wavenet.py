@@ -57,7 +57,7 @@ class WaveNet(AutoregressiveNetwork):
     """WaveNet over a sequence; a grid of more axes is read in raster order.
 
     Layer `i` has dilation `2 ** (i % dilation_cycle)`; the receptive field is `1 + sum of dilations` sites.
-    The cache is one ring buffer a layer, as long as its dilation.
+    The cache is one ring buffer a layer, one slot longer than its dilation.
 
     Args:
         num_layers: residual layers.
@@ -116,21 +116,25 @@ class WaveNet(AutoregressiveNetwork):
         }
 
     def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[Tensor, dict]:
-        """See the base class; slot `site % dilation` holds the input of `site - dilation` until it is overwritten."""
+        """See the base class.
+
+        The input of site `t` goes to slot `t % size`, then that of site `t - dilation` is read. In this order XLA
+        updates the ring in place; reading first made it copy every ring twice a step.
+        """
         features = ops.take(cache["map"], site, axis=1) if self.condition_features else None
         x, skips, rings = previous, 0.0, []
         for i, (block, size) in enumerate(zip(self.blocks, self._ring_sizes(), strict=True)):
-            ring, slot = cache["rings"][i], site % size
-            taps = ops.concatenate([ops.take(ring, slot, axis=0), x], axis=-1)
-            rings.append(ops.slice_update(ring, (slot, 0, 0), x[None]))
+            ring = ops.slice_update(cache["rings"][i], (site % size, 0, 0), x[None])
+            rings.append(ring)
+            taps = ops.concatenate([ops.take(ring, (site + 1) % size, axis=0), x], axis=-1)
             terms = [] if block.map is None else [block.map(features)]
             x, skip = block(x, taps, terms + cache["terms"][i])
             skips = skips + skip
         return ops.relu(skips), {**cache, "rings": rings}
 
     def _ring_sizes(self) -> list[int]:
-        """A dilation beyond the sequence only ever reads zeros: its ring need not be longer than the sequence."""
-        return [min(dilation, self.num_sites) for dilation in self.dilations]
+        """One slot more than the dilation; one beyond the sequence reads zeros only and needs no longer a ring."""
+        return [min(dilation, self.num_sites) + 1 for dilation in self.dilations]
 
     def _flat_map(self, condition: dict) -> Any:
         if not self.condition_features:
