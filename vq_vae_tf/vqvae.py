@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.ops.replicas import of_this_replica
+
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class VQVAE(keras.Model):
@@ -76,7 +78,7 @@ class VQVAE(keras.Model):
         params = self(inputs, training=training)
         dimensions = math.prod(x.shape[1:])
         reconstruction = ops.mean(self.likelihood.loss(params, x, training=training)) / dimensions
-        quantization = sum(self.losses, ops.zeros((), "float32"))
+        quantization = sum(of_this_replica(self.losses), ops.zeros((), "float32"))
         return {
             "loss": reconstruction + quantization,
             "reconstruction": reconstruction,
@@ -96,7 +98,7 @@ class VQVAE(keras.Model):
         observed = observation(x)
         dimensions = math.prod(observed.shape[1:])
         loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / dimensions
-        loss = sum(self.losses, loss)
+        loss = sum(of_this_replica(self.losses), loss)
         self._loss_tracker.update_state(loss)
         return loss
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from vq_vae_tf.ops.replicas import of_this_replica
 from vq_vae_tf.quantizers.vector import VectorQuantizer
 from vq_vae_tf.training import TrainingOptions, make_strategy, train
 
@@ -36,7 +37,7 @@ class Toy(keras.Model):
 
     def loss_terms(self, batch, training=True):
         error = ops.mean(ops.square(self(batch["x"], training=training) - batch["x"]))
-        quantization = sum(self.losses)
+        quantization = sum(of_this_replica(self.losses))
         return {"loss": error + quantization, "reconstruction": error, "quantization": quantization}
 
 

@@ -5,6 +5,7 @@ On the TensorFlow backend inside `strategy.run` these talk to the other replicas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,6 +31,18 @@ def replica_sum(x: Any) -> Any:
     """
     context = _replica_context()
     return x if context is None else context.all_reduce("sum", x)
+
+
+def of_this_replica(losses: Sequence[Any]) -> list[Any]:
+    """Those of `layer.losses` that this replica added.
+
+    Keras keeps one list a layer, to which the replicas of a MirroredStrategy, threads of one process, all append;
+    whichever reads it last sees everybody's. Gradients are right either way, sums are N times too large.
+    """
+    if _replica_context() is None:
+        return list(losses)
+    here = keras.ops.zeros(()).device
+    return [loss for loss in losses if loss.device == here]
 
 
 def replica_count() -> int:
