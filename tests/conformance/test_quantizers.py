@@ -56,7 +56,7 @@ def _copy(layer):
 
 def _assert_same_state(a, b, **tolerance):
     for left, right in zip(a.weights, b.weights, strict=True):
-        values = ops.convert_to_numpy(left), ops.convert_to_numpy(right)
+        values = ops.convert_to_numpy(left.value), ops.convert_to_numpy(right.value)
         np.testing.assert_allclose(*values, err_msg=left.path, **tolerance)
 
 

@@ -22,7 +22,7 @@ def test_fit_shows_the_perplexity_of_the_whole_epoch():
     model.compile(optimizer="sgd", loss="mse")
     z = _z(12, 5, 3)
     history = model.fit(z, z, epochs=2, batch_size=4, verbose=0).history
-    counts = ops.convert_to_numpy(layer.code_counts)
+    counts = ops.convert_to_numpy(layer.code_counts.value)
     assert counts.sum() == 60  # of the second epoch alone
     np.testing.assert_allclose(history["perplexity"][-1], float(perplexity(counts)), rtol=1e-5)
     assert history["codes_in_use"][-1] == np.count_nonzero(counts)

@@ -131,7 +131,7 @@ def test_dead_codes_come_back_with_all_their_state(ema_decay):
     before = ops.convert_to_numpy(layer.codebook).copy()
     z = _z(40, 3, seed=1) + 9
     layer(z, training=True)
-    after, usage = ops.convert_to_numpy(layer.codebook), ops.convert_to_numpy(layer._book.usage)
+    after, usage = ops.convert_to_numpy(layer.codebook), ops.convert_to_numpy(layer._book.usage.value)
     assert np.all(after[[2, 6]].min(-1) > 4)
     assert np.all(usage[[2, 6]] > 4)
     alive = [0, 1, 3, 4, 5, 7]

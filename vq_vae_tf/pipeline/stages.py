@@ -187,16 +187,24 @@ def sample(run: Run) -> str:
 
 def export(run: Run) -> str:
     """Exports what serving needs, unless this very model has been: vqvae/, prior/ -> a verified SavedModel."""
-    digest = trained(run.vqvae, "vqvae")["digest"]
+    digests = model_digests(run)
     for path in sorted((run.exports / run.config.export.export_name).glob(f"*/{METADATA}")):
-        if json.loads(path.read_text(encoding="utf-8")).get("digest") == digest:
+        if json.loads(path.read_text(encoding="utf-8")).get("digests") == digests:
             return f"already in {path.parents[1]}"
     return write_export(run)
 
 
+def model_digests(run: Run) -> dict[str, str]:
+    """The digests of the weights that an export of this run holds."""
+    digests = {"vqvae": trained(run.vqvae, "vqvae")["digest"]}
+    if (run.prior / "result.json").exists():
+        digests["prior"] = trained(run.prior, "prior")["digest"]
+    return digests
+
+
 def write_export(run: Run) -> str:
     """Writes a new version folder with the SavedModel; returns what to tell the user."""
-    vqvae, digest = load_vqvae(run)
+    vqvae, _ = load_vqvae(run)
     first = next(iter(run.data.examples("test" if run.data.sizes.get("test") else "train", 8)))
     scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
     settings = config_lib.to_values(run.config)
@@ -212,7 +220,7 @@ def write_export(run: Run) -> str:
             "package_version": version.VERSION,
             "dataset": run.data.name,
             "class_names": list(run.data.class_names),
-            "digest": digest,
+            "digests": model_digests(run),
             "config": {
                 name: value for name, value in settings.items() if name not in ("workdir", "data_dir", "export_dir")
             },
