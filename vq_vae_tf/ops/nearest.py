@@ -11,13 +11,13 @@ from keras import ops
 from vq_vae_tf.ops.random import row_uniform
 from vq_vae_tf.ops.replicas import replica_index
 
-TILE = 1 << 20  # products held at once, unless 64 rows of them are more
+TILE = 1 << 22  # products held at once (16 MiB), unless 64 rows of them are more
 
 
 def nearest_code(z: Any, codebook: Any, penalty: Any | None = None) -> Any:
     """The code nearest to each vector: argmin_k |z - e_k|^2 + penalty_k = argmax_k z.e_k - (|e_k|^2 + penalty_k) / 2.
 
-    Paper equation 1. The vectors go through in tiles of at most max(2^20, 64 num_codes) products. In a tile, the terms
+    Paper equation 1. The vectors go through in tiles of at most max(2^22, 64 num_codes) products. In a tile, the terms
     without z are part of the matrix product, against a column of ones, and the argmax is taken in two levels: a
     vectorised max over groups of codes, the argmax over groups, and the argmax within the winning group.
 
@@ -99,11 +99,11 @@ def two_level_argmax(scores: Any, group: int) -> Any:
     """The argmax over the last axis of `[..., num_codes]`, a multiple of `group`: int32 `[...]`."""
     if group == 1:
         return ops.cast(ops.argmax(scores, axis=-1), "int32")
-    shape = ops.shape(scores)
-    grouped = ops.reshape(scores, (-1, scores.shape[-1] // group, group))
-    best = ops.cast(ops.argmax(ops.max(grouped, axis=-1), axis=-1), "int32")
-    within = ops.take_along_axis(grouped, best[:, None, None], axis=1)[:, 0]
-    return ops.reshape(best * group + ops.cast(ops.argmax(within, axis=-1), "int32"), shape[:-1])
+    shape, groups = ops.shape(scores), scores.shape[-1] // group
+    rows = ops.reshape(scores, (-1, group))
+    best = ops.cast(ops.argmax(ops.reshape(ops.max(rows, axis=-1), (-1, groups)), axis=-1), "int32")
+    winners = ops.take(rows, ops.arange(ops.shape(best)[0], dtype="int32") * groups + best, axis=0)
+    return ops.reshape(best * group + ops.cast(ops.argmax(winners, axis=-1), "int32"), shape[:-1])
 
 
 def sampled_code(z: Any, codebook: Any, temperature: float, seed: int, step: Any) -> Any:
