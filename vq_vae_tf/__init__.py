@@ -17,22 +17,38 @@ from vq_vae_tf.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample
+    from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
     from vq_vae_tf.errors import UserError
     from vq_vae_tf.modalities.image.decoder import ImageDecoder
     from vq_vae_tf.modalities.image.encoder import ImageEncoder
     from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
     from vq_vae_tf.prior import Prior, UniformPrior
-    from vq_vae_tf.quantizers import VectorQuantizer
+    from vq_vae_tf.quantizers import (
+        EntropyConstrainedQuantizer,
+        FiniteScalarQuantizer,
+        LookupFreeQuantizer,
+        ProductQuantizer,
+        ResidualQuantizer,
+        SimVQ,
+        VectorQuantizer,
+    )
     from vq_vae_tf.vqvae import VQVAE
 
 _HOMES = {
+    "AutoregressivePixels": "autoregressive_decoder",
     "Categorical": "modalities.image.likelihood",
     "DiscretizedLogisticMixture": "modalities.image.likelihood",
+    "EntropyConstrainedQuantizer": "quantizers",
+    "FiniteScalarQuantizer": "quantizers",
     "GatedPixelCNN": "autoregressive",
     "Gaussian": "modalities.image.likelihood",
     "ImageDecoder": "modalities.image.decoder",
     "ImageEncoder": "modalities.image.encoder",
+    "LookupFreeQuantizer": "quantizers",
     "Prior": "prior",
+    "ProductQuantizer": "quantizers",
+    "ResidualQuantizer": "quantizers",
+    "SimVQ": "quantizers",
     "Transformer": "autoregressive",
     "UniformPrior": "prior",
     "UserError": "errors",
@@ -44,13 +60,20 @@ _HOMES = {
 
 __all__ = [
     "VQVAE",
+    "AutoregressivePixels",
     "Categorical",
     "DiscretizedLogisticMixture",
+    "EntropyConstrainedQuantizer",
+    "FiniteScalarQuantizer",
     "GatedPixelCNN",
     "Gaussian",
     "ImageDecoder",
     "ImageEncoder",
+    "LookupFreeQuantizer",
     "Prior",
+    "ProductQuantizer",
+    "ResidualQuantizer",
+    "SimVQ",
     "Transformer",
     "UniformPrior",
     "UserError",
