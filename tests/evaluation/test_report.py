@@ -120,15 +120,6 @@ def test_a_grid_of_something_else_is_refused(shape):
         image_grid(np.zeros(shape), 2)
 
 
-def test_labelled_pictures_keep_pixels():
-    images = _images(2)
-    picture = _pixels(plots.samples_by_class({"a": images, "b": images[::-1]}, factor=2))
-    np.testing.assert_array_equal(picture[:16, -36:-20], upscale(image_grid(images[:1], 1), 2))
-    np.testing.assert_array_equal(picture[20:36, -36:-20], upscale(image_grid(images[1:], 1), 2))
-    pairs = _pixels(plots.reconstruction_pairs(images, images[::-1], columns=1, factor=1))
-    np.testing.assert_array_equal(pairs[-8:, 8:16, :3], images[0])
-
-
 def test_curves_leave_out_what_was_not_logged_or_is_not_finite():
     records = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": float("nan")}, {"step": 3, "loss": 1.0, "rare": 5}]
     steps, values = plots._series(records, "loss")

@@ -1,4 +1,4 @@
-"""Pictures of a run as PNG bytes: curves, code use, reconstructions, samples.
+"""Pictures of a run as PNG bytes: curves and the use of codes.
 
 Everything is drawn on figures of its own (no `pyplot`, no global state), with a transparent background and the ink of
 a `Theme`, so that the same picture can be had for light and for dark pages.
@@ -18,8 +18,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from vq_vae_tf.evaluation.grids import image_grid, pair_grid, upscale
 
 THIN_SPACE = "\u2009"
 DPI = 160
@@ -95,40 +93,6 @@ def code_usage(counts: Any, theme: Theme = LIGHT) -> bytes:
     return _png(figure)
 
 
-def reconstruction_pairs(
-    originals: Any, reconstructions: Any, columns: int = 4, factor: int = 2, theme: Theme = LIGHT
-) -> bytes:
-    """Originals (left of each pair) beside reconstructions, `[n, height, width, channels]` in 0..255."""
-    grid = upscale(pair_grid(originals, reconstructions, columns), factor)
-    return _labelled([("", grid)], 0, f"{len(originals)} pairs: original, reconstruction", theme)
-
-
-def samples_by_class(samples: Mapping[str, Any], factor: int = 2, theme: Theme = LIGHT) -> bytes:
-    """One row a class with its name at the left.
-
-    `samples` maps a name to `[n, height, width, channels]` in 0..255; the name "" (no labels) gives rows of eight.
-    """
-    rows = [(n, upscale(image_grid(images, len(images) if n else 8), factor)) for n, images in samples.items()]
-    return _labelled(rows, 7 * max(len(name) for name in samples) + 12, "", theme)
-
-
-def _labelled(rows: Sequence[tuple[str, np.ndarray]], margin: int, title: str, theme: Theme) -> bytes:
-    """Pictures below each other, pixel for pixel, each with its name to the left."""
-    gap, head = 4, 22 if title else 0
-    height = head + sum(len(picture) + gap for _, picture in rows) - gap
-    width = margin + max(picture.shape[1] for _, picture in rows)
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    FigureCanvasAgg(figure)
-    figure.patch.set_alpha(0.0)
-    top = height - head
-    for name, picture in rows:
-        figure.figimage(picture, xo=margin, yo=top - len(picture), origin="upper")
-        figure.text(0, (top - len(picture) / 2) / height, name, color=theme.ink, fontsize=8, va="center")
-        top -= len(picture) + gap
-    figure.text(0, 1.0, title, color=theme.muted, fontsize=8, va="top")
-    return _png(figure, tight=False)
-
-
 def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
     FigureCanvasAgg(figure)
@@ -173,7 +137,7 @@ def _cycle(theme: Theme, count: int) -> list[str]:
     return [theme.series[i % len(theme.series)] for i in range(count)]
 
 
-def _png(figure: Figure, tight: bool = True) -> bytes:
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight" if tight else None, pad_inches=0.04, transparent=True)
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.04, transparent=True)
     return buffer.getvalue()

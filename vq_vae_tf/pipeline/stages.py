@@ -25,6 +25,7 @@ from vq_vae_tf.pipeline.scoring import evaluate_run
 from vq_vae_tf.pipeline.summaries import vqvae_summaries
 from vq_vae_tf.serving.export import METADATA, export_image_model
 from vq_vae_tf.training.loop import train
+from vq_vae_tf.training.result import read_result
 from vq_vae_tf.training.strategies import is_chief, make_strategy
 
 STAGES = ("vqvae", "codes", "prior", "evaluate", "sample", "export")
@@ -71,7 +72,7 @@ def tell(message: str) -> None:
 def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     """Trains the VQ-VAE: data -> vqvae/model.weights.h5, result.json."""
     data, config = run.data, run.config
-    if not (run.vqvae / "result.json").exists():
+    if read_result(run.vqvae) is None:
         check_batch(config.training.batch_size, data.sizes["train"], "--batch_size")
     result = train(
         lambda: build.build_vqvae(config, data.image_shape, config.run.precision),
@@ -88,7 +89,7 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
 
 def encode_data(run: Run) -> str:
     """Encodes every split: vqvae/ -> codes/."""
-    digest = trained(run.vqvae, "vqvae")["digest"]
+    digest = trained(run.vqvae, "vqvae").digest
     if (run.codes / MANIFEST).exists():
         open_codes(run.codes, digest)
         return f"already in {run.codes}"
@@ -151,7 +152,7 @@ def wait_for_codes(run: Run, strategy: tf.distribute.Strategy) -> CodeData:
     """The codes of this run's VQ-VAE; workers other than the chief wait until it has written them."""
     while not is_chief(strategy) and not (run.codes / MANIFEST).exists():
         time.sleep(1.0)
-    return open_codes(run.codes, trained(run.vqvae, "vqvae")["digest"])
+    return open_codes(run.codes, trained(run.vqvae, "vqvae").digest)
 
 
 def check_batch(batch_size: int, examples: int, flag: str) -> None:
@@ -196,9 +197,9 @@ def export(run: Run) -> str:
 
 def model_digests(run: Run) -> dict[str, str]:
     """The digests of the weights that an export of this run holds."""
-    digests = {"vqvae": trained(run.vqvae, "vqvae")["digest"]}
-    if (run.prior / "result.json").exists():
-        digests["prior"] = trained(run.prior, "prior")["digest"]
+    digests = {"vqvae": trained(run.vqvae, "vqvae").digest}
+    if read_result(run.prior) is not None:
+        digests["prior"] = trained(run.prior, "prior").digest
     return digests
 
 
