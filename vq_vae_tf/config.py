@@ -22,6 +22,7 @@ def _option(
 class DataConfig:
     """Data."""
 
+    modality: str = _option("image", "what the data is: image, audio or video")
     dataset: str = _option(
         "cifar10", "a TFDS name, `folder:/path` (images by class), or `vizdoom` (rendered on first use)"
     )

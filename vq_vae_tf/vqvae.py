@@ -19,6 +19,9 @@ class VQVAE(keras.Model):
     in nats per dimension; log p(x) >= log p(x | z_q(x)) + log p(z).
     Paper: section 3.2, equation 3.
 
+    A decoder with `takes_condition = True` also gets what else a batch holds (such as the speaker, under "label"):
+    `decoder(z_q, condition=..., training=...)`.
+
     Works with plain `compile(optimizer)` and `fit(images)`: no targets are needed. Wherever `x` is asked for, a
     dictionary with the key "x" does too, so one data set serves models that are conditioned and models that are not.
 
@@ -54,23 +57,30 @@ class VQVAE(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Parameters of p(x | z_q(x)); gradients pass the quantizer straight through."""
         z_e = self.encoder(observation(inputs), training=training)
-        return self.decoder(self.quantizer(z_e, training=training), training=training)
+        return self._decoded(self.quantizer(z_e, training=training), condition(inputs), training)
 
     def encode(self, inputs: Any) -> Any:
         """Codes of x, int32 `[batch, *code_shape]`."""
         return self.quantizer.encode(self.encoder(observation(inputs), training=False))
 
-    def decode(self, codes: Any) -> Any:
-        """E[x | codes] on the scale of x, float32."""
-        return self.likelihood.mean(self.decode_params(codes))
+    def decode(self, codes: Any, condition: dict[str, Any] | None = None) -> Any:
+        """E[x | codes, condition] on the scale of x, float32."""
+        return self.likelihood.mean(self.decode_params(codes, condition))
 
-    def decode_params(self, codes: Any) -> Any:
-        """Parameters of p(x | codes)."""
-        return self.decoder(self.quantizer.decode(codes), training=False)
+    def decode_params(self, codes: Any, condition: dict[str, Any] | None = None) -> Any:
+        """Parameters of p(x | codes, condition)."""
+        return self._decoded(self.quantizer.decode(codes), condition, training=False)
 
     def reconstruct(self, inputs: Any) -> Any:
         """E[x | z_q(x)] on the scale of x, float32."""
-        return self.decode(self.encode(inputs))
+        return self.decode(self.encode(inputs), condition(inputs))
+
+    def _decoded(self, z_q: Any, given: dict[str, Any] | None, training: bool | None) -> Any:
+        if not getattr(self.decoder, "takes_condition", False):
+            return self.decoder(z_q, training=training)
+        if given is None:
+            raise ValueError(f"{self.name}: the decoder is conditioned, but no condition came; give a dictionary.")
+        return self.decoder(z_q, condition=given, training=training)
 
     def loss_terms(self, inputs: Any, training: bool | None = True) -> dict[str, Any]:
         """Scalars: "loss" and what it is the sum of, means over the batch, in nats per dimension."""
@@ -108,7 +118,7 @@ class VQVAE(keras.Model):
         Without a `prior` it is uniform and counted in full: log K for every code. Paper: section 3.1.
         """
         codes = self.encode(inputs)
-        distortion = -self.likelihood.log_prob(self.decode_params(codes), observation(inputs))
+        distortion = -self.likelihood.log_prob(self.decode_params(codes, condition(inputs)), observation(inputs))
         if prior is None:
             nats = math.prod(codes.shape[1:]) * math.log(self.quantizer.num_codes)
             rate = ops.full_like(distortion, nats)

@@ -24,7 +24,7 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
-    stages.tell(stages.evaluate(run_))
+    stages.tell(run_.modality.evaluate(run_))
 
 
 def main() -> int:

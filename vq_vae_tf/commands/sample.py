@@ -25,32 +25,44 @@ EXTRA = (
     ExtraFlag("temperatures", list, ["1.0"], "of the prior; several make a sweep"),
     ExtraFlag("top_k", int, 0, "draw among the k likeliest codes only; 0: all"),
     ExtraFlag("top_p", float, 1.0, "draw among the likeliest codes of this total probability only"),
-    ExtraFlag("complete", list, [], "picture files whose upper part is kept"),
-    ExtraFlag("keep", float, 0.5, "the part of each picture that --complete keeps, from the top"),
 )
+OF_A_MODALITY = (
+    ExtraFlag("complete", list, [], "images: picture files whose upper part is kept"),
+    ExtraFlag("keep", float, 0.5, "images: the part of each picture that --complete keeps, from the top"),
+)
+"""Each modality says which of these it knows (`Modality.sample_flags`)."""
 
 
 def run(argv: list[str]) -> None:
     """Parses the flags and draws."""
-    values = command_line.parse(argv, FLAGS, EXTRA)
-    flag = {item.name: values[item.name] for item in EXTRA}
+    values = command_line.parse(argv, FLAGS, EXTRA + OF_A_MODALITY)
+    flag = {item.name: values[item.name] for item in EXTRA + OF_A_MODALITY}
     temperatures = [_positive(text) for text in flag["temperatures"]]
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
     if not 0.0 <= flag["keep"] <= 1.0:
         raise UserError(f"--keep={flag['keep']} is not a part of a picture; give a number from 0 to 1.")
 
-    from vq_vae_tf.pipeline import sampling, stages
+    from vq_vae_tf.pipeline import stages
+    from vq_vae_tf.pipeline.modality import Draw, SampleRequest
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
-    draws = [sampling.Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures]
-    output = Path(flag["output"]) if flag["output"] else None
-    if flag["complete"]:
-        message = sampling.complete_pictures(run_, draws, [Path(p) for p in flag["complete"]], flag["keep"], output)
-    else:
-        message = sampling.draw_sweep(run_, draws, tuple(flag["classes"]), output)
-    stages.tell(message)
+    _refuse_strangers(run_.config.data.modality, run_.modality.sample_flags, values)
+    request = SampleRequest(
+        draws=tuple(Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures),
+        classes=tuple(flag["classes"]),
+        output=Path(flag["output"]) if flag["output"] else None,
+        options={item.name: values[item.name] for item in OF_A_MODALITY},
+    )
+    stages.tell(run_.modality.draw(run_, request))
+
+
+def _refuse_strangers(modality: str, known: tuple[str, ...], values: command_line.Parsed) -> None:
+    """Raises: UserError for a flag that means nothing to this modality, rather than to leave it out in silence."""
+    for item in OF_A_MODALITY:
+        if item.name in values.present and item.name not in known:
+            raise UserError(f"--{item.name} means nothing to a run with --modality={modality}; leave it out.")
 
 
 def _positive(text: str) -> float:
@@ -65,7 +77,7 @@ def _positive(text: str) -> float:
 
 def main() -> int:
     """The console command."""
-    return command_line.main("sample", run, SUMMARY, FLAGS, EXTRA)
+    return command_line.main("sample", run, SUMMARY, FLAGS, EXTRA + OF_A_MODALITY)
 
 
 if __name__ == "__main__":

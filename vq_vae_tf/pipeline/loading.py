@@ -25,7 +25,7 @@ def load_vqvae(run: Run) -> tuple[VQVAE, str]:
     """The trained VQ-VAE in float32 and the digest of its weights."""
     trained(run.vqvae, "vqvae")
     build.clear_session(run.config.run.seed)
-    model = build.build_vqvae(run.config, run.data.image_shape)
+    model = run.modality.build_vqvae(run.config, run.data)
     return model, load_weights(model, run.vqvae).digest
 
 
@@ -34,6 +34,23 @@ def load_prior(run: Run) -> Prior | None:
     if read_result(run.prior) is None:
         return None
     codes = open_codes(run.codes, trained(run.vqvae, "vqvae").digest)
-    model = build.build_prior(run.config, codes.manifest)
+    model = run.modality.build_prior(run.config, codes.manifest)
     load_weights(model, run.prior)
     return model
+
+
+def trained_pair(run: Run) -> tuple[VQVAE, Prior]:
+    """The trained VQ-VAE and prior. Raises: UserError if the run has none."""
+    vqvae, _ = load_vqvae(run)
+    prior = load_prior(run)
+    if prior is None:
+        raise UserError(f"{run.directory} has no trained prior; run bin/train with --stages=codes,prior first.")
+    return vqvae, prior
+
+
+def model_digests(run: Run) -> dict[str, str]:
+    """The digests of the weights that an export of this run holds."""
+    digests = {"vqvae": trained(run.vqvae, "vqvae").digest}
+    if read_result(run.prior) is not None:
+        digests["prior"] = trained(run.prior, "prior").digest
+    return digests

@@ -12,7 +12,7 @@ from vq_vae_tf import config as config_lib
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_text
-from vq_vae_tf.modalities.image.data import ImageData
+from vq_vae_tf.pipeline.modality import Modality, modality
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,15 @@ class Run:
         """Where the export goes."""
         return Path(self.config.export.export_dir) if self.config.export.export_dir else self.directory / "export"
 
-    @cached_property
-    def data(self) -> ImageData:
-        """The data set, opened on first use."""
-        from vq_vae_tf.build import open_data
+    @property
+    def modality(self) -> Modality:
+        """What the run's kind of data brings to the stages."""
+        return modality(self.config.data.modality)
 
-        return open_data(self.config)
+    @cached_property
+    def data(self) -> Any:
+        """The data set, opened on first use."""
+        return self.modality.open_data(self.config)
 
 
 def open_run(workdir: str, **changes: Any) -> Run:
@@ -88,10 +91,8 @@ def open_run(workdir: str, **changes: Any) -> Run:
     return Run(config_lib.replace(read_flagfile(path), workdir=workdir, **changes), directory)
 
 
-def start_run(config: Config, measure_variance: Any) -> Run:
+def start_run(config: Config) -> Run:
     """Makes or reopens the work folder of `config` and writes config.flags.
-
-    `measure_variance(run)` gives the variance of the data where the config leaves it to be measured.
 
     Raises:
         UserError: if the folder holds another run or cannot be written.
@@ -110,7 +111,7 @@ def start_run(config: Config, measure_variance: Any) -> Run:
     if run.config_file.exists():
         return _reopen(run)
     if config.model.data_variance == 0.0:
-        config = config_lib.replace(config, data_variance=measure_variance(run))
+        config = config_lib.replace(config, data_variance=run.modality.measure_variance(run.data))
     run = Run(config, directory)
     write_text(run.config_file, config_lib.to_flagfile(config))
     return run

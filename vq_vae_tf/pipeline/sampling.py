@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,14 @@ from vq_vae_tf.evaluation.grids import grid_png
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
-from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
+from vq_vae_tf.pipeline.loading import trained_pair
+from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.vqvae import VQVAE
 
 CLASSES_SHOWN = 10
 """Of data with more classes, samples show the first so many unless others are asked for."""
-
-
-@dataclass(frozen=True)
-class Draw:
-    """How codes are drawn: the seed, and what sharpens the prior's distribution."""
-
-    seed: int
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
 
 
 def draw_codes(prior: Prior, labels: Any, draw: Draw, given: Any = None, keep_mask: Any = None) -> np.ndarray:
@@ -145,15 +135,6 @@ def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], ke
     path = output or run.samples / "completions.png"
     write_grid(path, {str(i): row for i, row in enumerate(np.stack(columns, axis=1))}, len(columns))
     return f"{len(files)} pictures completed in {path}; columns: original, reconstruction, completions"
-
-
-def trained_pair(run: Run) -> tuple[VQVAE, Prior]:
-    """The trained VQ-VAE and prior. Raises: UserError if the run has none."""
-    vqvae, _ = load_vqvae(run)
-    prior = load_prior(run)
-    if prior is None:
-        raise UserError(f"{run.directory} has no trained prior; run bin/train with --stages=codes,prior first.")
-    return vqvae, prior
 
 
 def check_top_k(draws: Sequence[Draw], prior: Prior) -> None:

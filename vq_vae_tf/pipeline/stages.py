@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from vq_vae_tf import build, version
-from vq_vae_tf import config as config_lib
-from vq_vae_tf.codes import MANIFEST, CodeData, open_codes, write_codes
+from vq_vae_tf import build
+from vq_vae_tf.codes import MANIFEST, CodeData, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.evaluation.reconstruction import data_variance
-from vq_vae_tf.modalities.image.data import ImageData, open_image_data
-from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained
+from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, trained
 from vq_vae_tf.pipeline.run import Run, start_run
-from vq_vae_tf.pipeline.sampling import Draw, draw_classes, trained_pair, write_grid
-from vq_vae_tf.pipeline.scoring import evaluate_run
-from vq_vae_tf.pipeline.summaries import vqvae_summaries
-from vq_vae_tf.serving.export import METADATA, export_image_model
+from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
 from vq_vae_tf.training.strategies import is_chief, make_strategy
@@ -47,13 +41,13 @@ def run_stages(config: Config) -> Run:
     names = stage_names(config.run.stages)
     build.vqvae_options(config), build.prior_options(config)  # wrong ones are refused before any work
     strategy = make_strategy(config.run.strategy)
-    run = start_run(config, lambda run: data_variance(run.data.examples("train", 1000)))
+    run = start_run(config)
     stages: dict[str, Callable[[], str]] = {
         "vqvae": lambda: train_vqvae(run, strategy),
         "codes": lambda: encode_data(run),
         "prior": lambda: train_prior(run, strategy),
-        "evaluate": lambda: evaluate(run),
-        "sample": lambda: sample(run),
+        "evaluate": lambda: run.modality.evaluate(run),
+        "sample": lambda: run.modality.sample(run),
         "export": lambda: export(run),
     }
     for name in names:
@@ -75,13 +69,13 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     if read_result(run.vqvae) is None:
         check_batch(config.training.batch_size, data.sizes["train"], "--batch_size")
     result = train(
-        lambda: build.build_vqvae(config, data.image_shape, config.run.precision),
+        lambda: run.modality.build_vqvae(config, data, config.run.precision),
         lambda **where: data.training_batches(seed=config.run.seed, augment=config.data.augment, **where),
         build.vqvae_options(config),
         run.vqvae,
         seed=config.run.seed,
         strategy=strategy,
-        summarize=vqvae_summaries(data),
+        summarize=run.modality.summaries(data),
         title="VQ-VAE",
     )
     return f"trained for {result.steps} steps, weights in {run.vqvae}"
@@ -102,34 +96,14 @@ def encode_other(run: Run, dataset: str, output: str) -> str:
         raise UserError("--input was given without --output; say which folder the codes go to.")
     if (Path(output) / MANIFEST).exists():
         raise UserError(f"--output={output} holds codes already; give another folder.")
-    height, width, _ = run.data.image_shape
-    if height != width:
-        raise UserError(f"The run's images are {height}x{width}; --input can be resized to squares only.")
-    data = run.config.data
-    return write_data_codes(run, open_image_data(dataset, data.data_dir or None, image_size=height), Path(output))
+    return write_data_codes(run, run.modality.open_other(run, dataset), Path(output))
 
 
-def write_data_codes(run: Run, data: ImageData, directory: Path) -> str:
+def write_data_codes(run: Run, data: Any, directory: Path) -> str:
     """Encodes every split of `data` into `directory`; returns what to tell the user."""
     vqvae, digest = load_vqvae(run)
-    encode = tf.function(lambda batch: vqvae.encode(batch["x"]), reduce_retracing=True, autograph=False)
-    splits = {split: _encoded(encode, data.examples(split, 500)) for split, size in data.sizes.items() if size}
-    z_shape = vqvae.encoder.compute_output_shape((None, *data.image_shape))
-    manifest = write_codes(
-        directory,
-        splits,
-        num_codes=vqvae.quantizer.num_codes,
-        code_shape=tuple(vqvae.quantizer.code_shape(tuple(z_shape[1:]))),
-        num_codebooks=vqvae.quantizer.num_codebooks,
-        class_names=data.class_names,
-        model_digest=digest,
-    )
+    manifest = run.modality.write_codes(vqvae, digest, data, directory)
     return f"{sum(s['num_examples'] for s in manifest.splits.values())} examples encoded into {directory}"
-
-
-def _encoded(encode: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for batch in batches:
-        yield {"codes": encode(batch).numpy()} | {k: v.numpy() for k, v in batch.items() if k == "label"}
 
 
 def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
@@ -137,8 +111,8 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     config, codes = run.config, wait_for_codes(run, strategy)
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     result = train(
-        lambda: build.build_prior(config, codes.manifest, config.run.precision),
-        lambda **where: codes.training_batches(seed=config.run.seed + 1, **where),
+        lambda: run.modality.build_prior(config, codes.manifest, config.run.precision),
+        lambda **where: run.modality.prior_batches(codes, config.run.seed + 1, **where),
         build.prior_options(config),
         run.prior,
         seed=config.run.seed + 1,
@@ -161,31 +135,6 @@ def check_batch(batch_size: int, examples: int, flag: str) -> None:
         raise UserError(f"{flag}={batch_size} is more than the {examples} training examples; give at most {examples}.")
 
 
-def evaluate(run: Run) -> str:
-    """Scores the evaluation split: vqvae/, codes/, prior/ -> evaluation.json, report.html."""
-    vqvae, digest = load_vqvae(run)
-    prior = load_prior(run)
-    codes = open_codes(run.codes, digest) if (run.codes / MANIFEST).exists() else None
-    draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    classes = draw_classes(run, vqvae, prior, draw) if prior is not None else {}
-    scores = evaluate_run(run, vqvae, prior, codes, classes)
-    parts = [f"normalised MSE {scores['normalised_mse']:.4f}", f"perplexity {scores['perplexity']:.1f}"]
-    if prior is not None:
-        parts.append(f"prior {scores['prior_bits_per_code']:.3f} bits/code")
-    return f"{', '.join(parts)}; open {run.report}"
-
-
-def sample(run: Run) -> str:
-    """Draws pictures: vqvae/, prior/ -> samples/samples.png, a row a class."""
-    path = run.samples / "samples.png"
-    if path.exists():
-        return f"already in {path}"
-    vqvae, prior = trained_pair(run)
-    classes = draw_classes(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature))
-    write_grid(path, classes, run.config.evaluation.samples_per_class)
-    return f"{sum(map(len, classes.values()))} pictures in {path}"
-
-
 def export(run: Run) -> str:
     """Exports what serving needs, unless this very model has been: vqvae/, prior/ -> a verified SavedModel."""
     digests = model_digests(run)
@@ -195,37 +144,6 @@ def export(run: Run) -> str:
     return write_export(run)
 
 
-def model_digests(run: Run) -> dict[str, str]:
-    """The digests of the weights that an export of this run holds."""
-    digests = {"vqvae": trained(run.vqvae, "vqvae").digest}
-    if read_result(run.prior) is not None:
-        digests["prior"] = trained(run.prior, "prior").digest
-    return digests
-
-
 def write_export(run: Run) -> str:
     """Writes a new version folder with the SavedModel; returns what to tell the user."""
-    vqvae, _ = load_vqvae(run)
-    first = next(iter(run.data.examples("test" if run.data.sizes.get("test") else "train", 8)))
-    scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
-    settings = config_lib.to_values(run.config)
-    path = export_image_model(
-        vqvae,
-        load_prior(run),
-        run.exports,
-        run.config.export.export_name,
-        version=run.config.export.export_version or None,
-        images=first["x"].numpy(),
-        labels=first["label"].numpy() if "label" in first else None,
-        metadata={
-            "package_version": version.VERSION,
-            "dataset": run.data.name,
-            "class_names": list(run.data.class_names),
-            "digests": model_digests(run),
-            "config": {
-                name: value for name, value in settings.items() if name not in ("workdir", "data_dir", "export_dir")
-            },
-            "evaluation": scores,
-        },
-    )
-    return f"verified SavedModel in {path}"
+    return f"verified SavedModel in {run.modality.export(run)}"

@@ -1,0 +1,27 @@
+"""What stands beside every exported model: where it comes from, its settings, its scores."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vq_vae_tf import config as config_lib
+from vq_vae_tf import version
+from vq_vae_tf.pipeline.loading import model_digests
+from vq_vae_tf.pipeline.run import Run
+
+_HIDDEN = ("workdir", "data_dir", "export_dir")
+"""Flags that say something about the machine and nothing about the model."""
+
+
+def export_metadata(run: Run) -> dict[str, Any]:
+    """JSON values to keep beside the model."""
+    settings = config_lib.to_values(run.config)
+    return {
+        "package_version": version.VERSION,
+        "dataset": run.data.name,
+        "class_names": list(run.data.class_names),
+        "digests": model_digests(run),
+        "config": {name: value for name, value in settings.items() if name not in _HIDDEN},
+        "evaluation": json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {},
+    }
