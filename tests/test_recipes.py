@@ -14,9 +14,29 @@ RECIPES = sorted(config_lib.recipes_directory().glob("*.flags"))
 STORED = {"cifar10": (32, 32, 3)}
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def config_of(path):
+    return command_line.config_from(command_line.parse([f"--flagfile={path.name}"], config_lib.options()))
+
+
+def recipes_of(modality):
+    return [path for path in RECIPES if config_of(path).data.modality == modality]
+
+
+@pytest.mark.parametrize("path", recipes_of("audio"), ids=lambda p: p.stem)
+def test_audio_recipe_builds(path):
+    config = config_of(path)
+    vqvae = build.build_audio_vqvae(config, 6)
+    codes = vqvae.encode(keras.ops.zeros((1, config.audio.window)))
+    assert tuple(codes.shape) == (1, config.audio.window // vqvae.encoder.hop)
+    manifest = CodeManifest(1, vqvae.quantizer.num_codes, tuple(codes.shape[1:]), None, 6, (), "", {})
+    prior = build.build_prior(config, manifest)
+    assert keras.ops.all(keras.ops.isfinite(prior.log_prob(codes, {"label": keras.ops.zeros((1,), "int32")})))
+    build.vqvae_options(config), build.prior_options(config)
+
+
+@pytest.mark.parametrize("path", recipes_of("image"), ids=lambda p: p.stem)
 def test_recipe_builds(path):
-    config = command_line.config_from(command_line.parse([f"--flagfile={path.name}"], config_lib.options()))
+    config = config_of(path)
     size = config.data.image_size
     shape = (size, size, 3) if size else STORED[config.data.dataset]
     config = config_lib.replace(config, data_variance=config.model.data_variance or 0.05)

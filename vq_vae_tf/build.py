@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS
+from vq_vae_tf.autoregressive import NETWORKS, WaveNet
+from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.decoder import AudioDecoder
+from vq_vae_tf.modalities.audio.encoder import AudioEncoder
+from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, Spectral
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
@@ -101,6 +106,53 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
         dtype=precision,
     )
     vqvae.build((None, *image_shape))
+    return vqvae
+
+
+def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioLikelihood:
+    """p(x | z_q) for waveforms: the paper's WaveNet over mu-law symbols, or all samples at once."""
+    audio = config.audio
+    if audio.audio_decoder == "spectral":
+        return Spectral(name="likelihood")
+    network = WaveNet(
+        num_symbols=256,
+        symbol_shape=(audio.window,),
+        condition_features=audio.wavenet_units,
+        features=audio.wavenet_units,
+        num_layers=audio.wavenet_layers,
+        dilation_cycle=audio.wavenet_cycle,
+        name="network",
+        dtype=precision,
+    )
+    return AutoregressiveWaveform(network, name="likelihood")
+
+
+def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
+    """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
+    model, strides = config.model, [int(part) for part in config.audio.audio_strides.split(",")]
+    hop = math.prod(strides)
+    if config.audio.window % hop:
+        raise UserError(
+            f"--window={config.audio.window} does not divide by {hop} (--audio_strides={config.audio.audio_strides}); "
+            f"give a multiple of {hop}."
+        )
+    likelihood, quantizer = build_audio_likelihood(config, precision), build_quantizer(config)
+    sizes: dict[str, Any] = {
+        "strides": strides,
+        "units": model.units,
+        "residual_units": model.residual_units,
+        "residual_blocks": model.residual_blocks,
+        "dtype": precision,
+    }
+    vqvae = VQVAE(
+        AudioEncoder(quantizer.embedding_dim, name="encoder", **sizes),
+        quantizer,
+        AudioDecoder(likelihood.outputs, num_speakers=num_speakers, name="decoder", **sizes),
+        likelihood,
+        name="vqvae",
+        dtype=precision,
+    )
+    vqvae.build((None, config.audio.window))
     return vqvae
 
 

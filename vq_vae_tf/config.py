@@ -49,6 +49,22 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class AudioConfig:
+    """Audio."""
+
+    sample_rate: int = _option(16_000, "samples per second; sounds of other rates are converted", minimum=1)
+    window: int = _option(40_960, "samples of a training example", minimum=1)
+    audio_strides: str = _option("2,2,2,2,2,2", "of the encoder's convolutions; their product: samples to a code")
+    audio_decoder: Literal["wavenet", "spectral"] = _option(
+        "wavenet", "samples one by one (the paper's), or all at once with losses on spectra (fast)"
+    )
+    wavenet_units: int = _option(64, "channels of the WaveNet decoder", minimum=1)
+    wavenet_layers: int = _option(20, "layers of the WaveNet decoder", minimum=1)
+    wavenet_cycle: int = _option(10, "layers after which its dilation starts again at 1", minimum=1)
+    audio_holdout: str = _option("hash", "the test split: hash (a tenth), takes:N (_0 to _N-1), speakers:A,B")
+
+
+@dataclass(frozen=True)
 class QuantizerConfig:
     """Quantizer."""
 
@@ -155,6 +171,7 @@ class Config:
     run: RunConfig = RunConfig()
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    audio: AudioConfig = AudioConfig()
     quantizer: QuantizerConfig = QuantizerConfig()
     training: TrainingConfig = TrainingConfig()
     prior: PriorConfig = PriorConfig()
@@ -169,6 +186,9 @@ class Config:
             raise UserError(
                 f"--levels={self.quantizer.levels} are not levels; give whole numbers of at least 2: 8,8,8."
             )
+        strides = self.audio.audio_strides.split(",")
+        if not all(part.strip().isdigit() and int(part) >= 1 for part in strides):
+            raise UserError(f"--audio_strides={self.audio.audio_strides} are not strides; give numbers such as 2,2,4.")
 
 
 @dataclass(frozen=True)

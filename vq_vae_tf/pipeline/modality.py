@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODALITIES = {
     "image": "vq_vae_tf.pipeline.image:ImageModality",
+    "audio": "vq_vae_tf.pipeline.audio:AudioModality",
 }
 """Name of `--modality` -> where its class is; imported when it is first asked for."""
 

@@ -52,7 +52,7 @@ def evaluate_run(
     reconstruction = reconstruction_scores(reconstruct, batches(), run.config.model.data_variance)
     quantizer = vqvae.quantizer
     counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
-    prior_score = _prior(prior, codes, split, size) if prior is not None and codes is not None else None
+    prior_score = measure_prior(prior, codes, split, size) if prior is not None and codes is not None else None
     bounds = _bounds(vqvae, prior, batches)
     x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
     page = ImageRun(
@@ -73,7 +73,7 @@ def evaluate_run(
             for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior))
             if (folder / "metrics.jsonl").exists()
         },
-        settings=_settings(run),
+        settings=settings_by_section(run),
         facts=[f"vq_vae_tf {version.VERSION}, TensorFlow {tf.__version__}", f"seed {run.config.run.seed}"],
     )
     scores = _scores(page)
@@ -85,7 +85,9 @@ def evaluate_run(
     return scores
 
 
-def _prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:
+def measure_prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:
+    """Bits per code of a split under the prior."""
+
     def log_prob(batch: dict[str, tf.Tensor]) -> tf.Tensor:
         return prior.log_prob(batch["codes"], {"label": batch["label"]} if prior.network.num_labels else None)
 
@@ -102,7 +104,8 @@ def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any) -> dict[str, Likeli
     return bounds
 
 
-def _settings(run: Run) -> dict[str, dict[str, Any]]:
+def settings_by_section(run: Run) -> dict[str, dict[str, Any]]:
+    """Every setting of a run by the title of its section."""
     sections: dict[str, dict[str, Any]] = {}
     values = config_lib.to_values(run.config)
     for option in config_lib.options():

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_json
-from vq_vae_tf.serving.image import ImageEndpoints
+from vq_vae_tf.serving.image import Endpoint, ImageEndpoints
 from vq_vae_tf.serving.verify import verify
 from vq_vae_tf.serving.versions import appearing, new_version
 from vq_vae_tf.serving.warmup import write_warmup
@@ -27,6 +27,15 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 COMPILED = ("sample", "complete")
 """Signatures with the sampling loop in them."""
 EXAMPLES = 8
+Requests = Mapping[str, Mapping[str, np.ndarray]]
+"""Signature -> argument -> array."""
+
+
+class Endpoints(Protocol):
+    """What a model can be asked."""
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Name of the signature -> function and arguments; the first is also `serving_default`."""
 
 
 def export_image_model(
@@ -65,16 +74,29 @@ def export_image_model(
     if tf.config.list_physical_devices("GPU"):  # the clean process answers on the CPU: so must this one
         vqvae, prior = on_cpu(vqvae, (None, *images.shape[1:])), on_cpu(prior) if prior is not None else None
     endpoints = ImageEndpoints(vqvae, prior, images.shape[1:], xla)
+    requests = _requests(endpoints, images, labels)
+    warm = _requests(endpoints, images[:1], labels[:1])
+    write_verified(folder, endpoints, requests, warm, {**(metadata or {}), **_image_facts(endpoints), "xla": xla})
+    return folder
+
+
+def write_verified(
+    folder: Path, endpoints: Endpoints, requests: Requests, warm: Requests, metadata: Mapping[str, Any]
+) -> None:
+    """Writes the SavedModel of `endpoints` beside `folder`, has a clean process answer `requests`, then renames it.
+
+    warm: small requests of every signature; those that can run without XLA warm TF Serving up.
+    metadata: JSON values, among them "xla".
+    """
+    name = folder.parent.name
     with appearing(folder) as partial:
         functions = _write_saved_model(endpoints, partial)
-        described = {"name": name, "version": int(folder.name), "xla": xla, **_description(endpoints, functions)}
-        write_json(partial / METADATA, {**(metadata or {}), **described})
+        described = {"name": name, "version": int(folder.name), **_description(endpoints, functions)}
+        write_json(partial / METADATA, {**metadata, **described})
         # TF Serving refuses the whole model when a warm-up request fails, and XLA is off there unless asked for.
-        warm = {k: v for k, v in _requests(endpoints, images[:1], labels[:1]).items() if not (xla and k in COMPILED)}
-        write_warmup(partial / WARMUP, name, warm)
-        requests = _requests(endpoints, images, labels)
+        wanted = {k: v for k, v in warm.items() if not (metadata["xla"] and k in COMPILED)}
+        write_warmup(partial / WARMUP, name, wanted)
         verify(partial, requests, {k: functions[k](**_tensors(v)) for k, v in requests.items()})
-    return folder
 
 
 def on_cpu(model: Any, input_shape: Any = None) -> Any:
@@ -97,7 +119,7 @@ def _examples(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _write_saved_model(endpoints: ImageEndpoints, folder: Path) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+def _write_saved_model(endpoints: Endpoints, folder: Path) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
     """Returns the traced function of every signature."""
     archive = keras.export.ExportArchive()
     with _quiet():
@@ -132,16 +154,16 @@ def _tensors(arguments: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in arguments.items()}
 
 
-def _description(endpoints: ImageEndpoints, functions: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model is and what its signatures take and give."""
+def _image_facts(endpoints: ImageEndpoints) -> dict[str, Any]:
+    names = ("image_shape", "code_shape", "num_codes", "num_codebooks", "num_labels")
+    return {name: getattr(endpoints, name) for name in names}
+
+
+def _description(endpoints: Endpoints, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """What the signatures take and give, and which versions wrote them."""
     return {
         "format_version": 1,
         "versions": {"vq_vae_tf": VERSION, "tensorflow": tf.__version__, "keras": keras.__version__},
-        "image_shape": endpoints.image_shape,
-        "code_shape": endpoints.code_shape,
-        "num_codes": endpoints.num_codes,
-        "num_codebooks": endpoints.num_codebooks,
-        "num_labels": endpoints.num_labels,
         "signatures": {
             name: {
                 "inputs": {spec.name: _spec(spec) for spec in arguments},

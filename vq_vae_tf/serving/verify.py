@@ -18,6 +18,8 @@ Arrays = Mapping[str, Mapping[str, Any]]
 """Signature -> argument or output -> array."""
 
 IMAGE_LEVELS = 1
+AUDIO_TOLERANCE = 1e-3
+"""On the scale [-1, 1]."""
 LOG_PROB_TOLERANCE = 1e-4
 TIMEOUT = 1800.0
 """Seconds; XLA compiles the sampling loop in there."""
@@ -26,7 +28,8 @@ TIMEOUT = 1800.0
 def verify(model: Path, requests: Arrays, answers: Arrays) -> None:
     """Asks a clean process the `requests` and compares with `answers`.
 
-    Equation: codes equal; images within 1 of 255 levels; |log p - log p'| <= 1e-4 max(1, |log p|).
+    Equation: codes equal; images within 1 of 255 levels; sounds within 1e-3 of full scale;
+    |log p - log p'| <= 1e-4 max(1, |log p|).
 
     Raises: UserError that names the signature and what differed.
     """
@@ -71,6 +74,9 @@ def _difference(output: str, ours: np.ndarray, theirs: np.ndarray | None) -> str
     if output == "image":
         worst = int(np.max(np.abs(ours.astype(int) - theirs.astype(int)), initial=0))
         return f"up to {worst} levels" if worst > IMAGE_LEVELS else ""
+    if output == "audio":
+        gap = float(np.max(np.abs(ours - theirs), initial=0))
+        return f"up to {gap:.2g}" if not gap <= AUDIO_TOLERANCE else ""
     if output == "log_prob":
         error = np.abs(ours - theirs) / np.maximum(1.0, np.abs(ours))
         return "" if np.all(error <= LOG_PROB_TOLERANCE) else f"by up to {np.max(error):.2g} relative"

@@ -1,0 +1,132 @@
+"""Folders of sounds: what is read, split, cut and refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.folder import open_folder
+from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
+
+RATE, WINDOW = 8000, 64
+
+
+def ramp(length: int, start: int = 1) -> np.ndarray:
+    """Samples start, start + 1, ... of 32768: each says which it is."""
+    return (start + np.arange(length)) / 32768.0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for s, speaker in enumerate(("ann", "bob")):
+        for digit in range(2):
+            for take in range(3):
+                write_wav(tmp_path / speaker / f"{digit}_{take}.wav", ramp(50 + 30 * take, 1 + 1000 * s), RATE)
+    return tmp_path
+
+
+def opened(folder, **options):
+    return open_folder(folder, **{"rate": RATE, "window": WINDOW, "holdout": "takes:1", **options})
+
+
+def test_the_first_takes_are_the_test_split(folder):
+    data = opened(folder)
+    assert data.class_names == ("ann", "bob")
+    assert data.recordings["test"].names == ("ann/0_0.wav", "ann/1_0.wav", "bob/0_0.wav", "bob/1_0.wav")
+    assert not set(data.recordings["test"].names) & set(data.recordings["train"].names)
+    assert len(data.recordings["train"].names) == 8
+
+
+def test_speakers_can_be_held_out_and_hashes_do_not_move(folder):
+    data = opened(folder, holdout="speakers:bob")
+    assert {n.split("/")[0] for n in data.recordings["test"].names} == {"bob"}
+    before = set(opened(folder, holdout="hash").recordings["test"].names)
+    write_wav(folder / "ann" / "new_7.wav", ramp(70), RATE)
+    assert before - set(opened(folder, holdout="hash").recordings["test"].names) == set()
+
+
+def test_examples_hold_every_sample_once_and_silence_behind(folder):
+    data = opened(folder)
+    batches = list(data.examples("train", 3))
+    x = np.concatenate([b["x"].numpy() for b in batches])
+    label = np.concatenate([b["label"].numpy() for b in batches])
+    assert x.shape == (16, WINDOW) == (data.sizes["train"], WINDOW)
+    np.testing.assert_array_equal(np.concatenate([x[0], x[1][:16]]), ramp(80).astype(np.float32))
+    np.testing.assert_array_equal(x[1][16:], 0)
+    np.testing.assert_array_equal(label, np.repeat([0, 1], 8))
+    assert np.all((x[:, 0] * 32768 > 900) == (label == 1))
+
+
+def test_crops_depend_on_seed_and_step_alone_and_differ_between_epochs(folder):
+    data = opened(folder)
+
+    def steps(seed, start, count):
+        return [b["x"].numpy() for b in data.training_batches(4, seed, start).take(count)]
+
+    whole = steps(3, 0, 6)
+    np.testing.assert_array_equal(whole[2:], steps(3, 2, 4))
+    assert not np.array_equal(whole[0], steps(4, 0, 1)[0])
+    starts = {float(x[0]) for batch in steps(3, 0, 40) for x in batch}
+    assert len(starts) > 10
+
+
+def test_crops_are_parts_of_their_recording(folder):
+    for batch in opened(folder).training_batches(4, 0).take(10):
+        for x, label in zip(batch["x"].numpy(), batch["label"].numpy(), strict=True):
+            x = np.rint(x * 32768)
+            assert np.all(np.diff(x) == 1)
+            assert x[0] >= 1 + 1000 * label
+
+
+def test_short_sounds_stand_between_silence_and_are_whole(folder):
+    data = opened(folder, window=256)
+    for batch in data.training_batches(4, 0).take(5):
+        heard = np.rint(batch["x"].numpy() * 32768)
+        assert set((heard > 0).sum(1)) <= {80, 110}
+
+
+def test_other_rates_and_stereo_are_made_to_fit(tmp_path):
+    t = np.arange(16000) / 16000
+    left = np.sin(2 * np.pi * 440 * t)
+    stereo = np.stack([left, 0.5 * left], 1).astype(np.float32) * 0.5
+    path = tmp_path / "stereo.wav"
+    path.write_bytes(tf.audio.encode_wav(stereo, 16000).numpy())
+    got = read_sound(path, RATE)
+    assert got.shape == (8000,)
+    np.testing.assert_allclose(
+        got[100:-100], 0.375 * np.sin(2 * np.pi * 440 * np.arange(8000) / RATE)[100:-100], atol=1e-3
+    )
+
+
+def test_unreadable_files_are_left_out_and_counted_or_refused(folder):
+    (folder / "ann" / "broken_9.wav").write_bytes(b"RIFF0000WAVEjunk")
+    write_wav(folder / "bob" / "empty_9.wav", np.zeros(0), RATE)
+    assert opened(folder).skipped == 2
+    with pytest.raises(UserError, match="2 files cannot be read"):
+        opened(folder, strict=True)
+
+
+@pytest.mark.parametrize("holdout", ["takes", "takes:0", "takes:99", "speakers:eve", "half", "hash:3"])
+def test_a_wrong_holdout_is_refused(folder, holdout):
+    with pytest.raises(UserError, match="--audio_holdout"):
+        opened(folder, holdout=holdout)
+
+
+def test_a_folder_without_speakers_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        opened(tmp_path / "nothing")
+    with pytest.raises(UserError, match="no WAV"):
+        opened(tmp_path)
+    write_wav(tmp_path / "loose.wav", ramp(10), RATE)
+    with pytest.raises(UserError, match="no speaker's folder"):
+        opened(tmp_path)
+
+
+def test_unknown_codecs_and_coded_files_say_what_to_do(tmp_path):
+    (tmp_path / "a.aiff").write_bytes(b"FORM")
+    with pytest.raises(UserError, match="convert it"):
+        read_sound(tmp_path / "a.aiff", RATE)
+    with pytest.raises(UserError, match="no such file"):
+        read_sound(tmp_path / "none.wav", RATE)

@@ -1,0 +1,191 @@
+"""Audio: the pipeline's side of the modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf import build
+from vq_vae_tf.codes import MANIFEST, open_codes
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
+from vq_vae_tf.evaluation.report import Number, Picture, Report, Section, Settings, write_report
+from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, spectrogram_png
+from vq_vae_tf.files import write_json
+from vq_vae_tf.modalities.audio.folder import open_folder
+from vq_vae_tf.modalities.audio.source import AudioData
+from vq_vae_tf.modalities.audio.wav import wav_bytes, write_wav
+from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
+from vq_vae_tf.pipeline.metadata import export_metadata
+from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
+from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.sampling import check_top_k, class_labels, draw_codes
+from vq_vae_tf.pipeline.scoring import measure_prior, settings_by_section
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.serving.audio import export_audio_model
+from vq_vae_tf.vqvae import VQVAE
+
+SHOWN = 8
+"""Originals and reconstructions in the report."""
+
+
+class AudioModality(Modality):
+    """Waveforms `[time]`, float32 in [-1, 1], by speaker."""
+
+    def open_data(self, config: Config) -> AudioData:
+        """See `Modality`."""
+        return _opened(config, config.data.dataset, config.audio.audio_holdout, config.data.validation_size)
+
+    def open_other(self, run: Run, dataset: str) -> AudioData:
+        """Sounds of another folder, at the rate of the run's; a tenth of them is called test."""
+        return _opened(run.config, dataset, "hash", 0)
+
+    def example_shape(self, data: AudioData) -> tuple[int, ...]:
+        """See `Modality`."""
+        return (data.window,)
+
+    def build_vqvae(self, config: Config, data: AudioData, precision: str = "float32") -> VQVAE:
+        """See `Modality`."""
+        return build.build_audio_vqvae(config, len(data.class_names), precision)
+
+    def evaluate(self, run: Run) -> str:
+        """See `Modality`."""
+        split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
+        run.data.split(split)
+        vqvae, digest = load_vqvae(run)
+        prior = load_prior(run)
+        decode, rate, distances, shown = decoder(vqvae), run.data.rate, [], None
+        encode = tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
+        coded = []
+        for batch in run.data.examples(split, size):
+            codes, x = encode(batch), batch["x"].numpy()
+            coded.append({"codes": codes.numpy()})
+            made = decode(codes, batch["label"]).numpy()
+            distances.append(log_spectral_distance(x, made))
+            shown = shown or (x[:SHOWN], made[:SHOWN])
+        use = codebook_use(code_counts(coded, vqvae.quantizer.num_codes, vqvae.quantizer.num_codebooks))
+        scores: dict[str, Any] = {
+            "split": split,
+            "num_examples": sum(map(len, distances)),
+            "log_spectral_distance_db": float(np.concatenate(distances).mean()),
+            "perplexity": use.perplexity,
+            "codes_in_use": use.codes_in_use,
+            "code_bits_per_second": float(np.log2(use.num_codes) * rate / vqvae.encoder.hop),
+        }
+        if prior is not None and (run.codes / MANIFEST).exists():
+            scores["prior_bits_per_code"] = measure_prior(
+                prior, open_codes(run.codes, digest), split, size
+            ).bits_per_code
+        drawn = _drawn(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature)) if prior else {}
+        assert shown is not None
+        write_json(run.evaluation, scores)
+        write_report(run.report, _report(run, scores, *shown, drawn))
+        told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
+        return f"{told}; open {run.report}"
+
+    def sample(self, run: Run) -> str:
+        """A WAV file a speaker: vqvae/, prior/ -> samples/*.wav."""
+        if sorted(run.samples.glob("samples-*.wav")):
+            return f"already in {run.samples}"
+        draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
+        return self.draw(run, SampleRequest((draw,), output=run.samples / "samples.wav"))
+
+    def draw(self, run: Run, request: SampleRequest) -> str:
+        """Writes one WAV file a speaker and temperature; `output` gives the folder and the beginning of the names."""
+        vqvae, prior = trained_pair(run)
+        check_top_k(request.draws, prior)
+        given = request.output or run.samples / f"seed-{request.draws[0].seed}.wav"
+        count = 0
+        for draw in request.draws:
+            for name, x in _drawn(run, vqvae, prior, draw, request.classes).items():
+                suffix = f"-{draw.temperature:g}" if len(request.draws) > 1 else ""
+                write_wav(given.with_name(f"{given.stem}-{name or 'any'}{suffix}.wav"), x, run.data.rate)
+                count += 1
+        return f"{count} sounds in {given.parent}"
+
+    def export(self, run: Run) -> Path:
+        """See `Modality`; compared on sounds of the test split."""
+        vqvae, _ = load_vqvae(run)
+        first = next(iter(run.data.examples("test" if run.data.sizes.get("test") else "train", 2)))
+        return export_audio_model(
+            vqvae,
+            load_prior(run),
+            run.exports,
+            run.config.export.export_name,
+            version=run.config.export.export_version or None,
+            sounds=first["x"].numpy(),
+            rate=run.data.rate,
+            num_speakers=len(run.data.class_names),
+            metadata=export_metadata(run),
+        )
+
+
+def decoder(vqvae: VQVAE) -> Callable[[Any, Any], tf.Tensor]:
+    """Codes and speakers -> sounds, in one graph; under XLA where a WaveNet draws sample by sample."""
+
+    def decode(codes: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(vqvae.decode(codes, {"label": label}), -1.0, 1.0)
+
+    looping = hasattr(vqvae.likelihood, "network")
+    return tf.function(decode, reduce_retracing=not looping, autograph=False, jit_compile=looping)
+
+
+def _opened(config: Config, dataset: str, holdout: str, validation_size: int) -> AudioData:
+    if not dataset.startswith("folder:"):
+        raise UserError(
+            f"--dataset={dataset} is no data set of --modality=audio; give folder:/path with speaker folders."
+        )
+    audio, data = config.audio, config.data
+    return open_folder(
+        dataset.removeprefix("folder:"),
+        audio.sample_rate,
+        audio.window,
+        holdout,
+        validation_size,
+        data.strict,
+        data.max_examples,
+    )
+
+
+def _drawn(run: Run, vqvae: VQVAE, prior: Prior, draw: Draw, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Speaker -> a drawn window, float32 `[time]`."""
+    labels = class_labels(run, prior, names)
+    codes = draw_codes(prior, list(labels.values()), draw)
+    sounds = decoder(vqvae)(tf.constant(codes), tf.constant(list(labels.values()), tf.int32)).numpy()
+    return dict(zip(labels, sounds, strict=True))
+
+
+def _report(
+    run: Run, scores: dict[str, Any], originals: np.ndarray, made: np.ndarray, drawn: dict[str, np.ndarray]
+) -> Report:
+    pairs = [
+        _sound(f"{i + 1}: {kind}", x, run.data.rate)
+        for i, both in enumerate(zip(originals, made, strict=True))
+        for kind, x in zip(("original", "reconstruction"), both, strict=True)
+    ]
+    sections = [Section("Reconstructions", [Sounds(pairs)], f"Of the split {scores['split']}.")]
+    if drawn:
+        rows = [_sound(name or "sample", x, run.data.rate) for name, x in drawn.items()]
+        sections.append(Section("Samples", [Sounds(rows)], "Codes drawn from the prior, decoded."))
+    settings = [Settings(title, values, folded=True) for title, values in settings_by_section(run).items()]
+    headline = [
+        Number(
+            "log-spectral distance", scores["log_spectral_distance_db"], "dB", "Of reconstructions; 0 is perfect.", 2
+        ),
+        Number("perplexity", scores["perplexity"], "", "2 to the entropy of the codes.", 1),
+        Number("code rate", scores["code_bits_per_second"], "bit/s", "Codes a second times log2 K.", 0),
+        Number("prior", scores.get("prior_bits_per_code"), "bits/code", "What a code costs under the prior.", 3),
+    ]
+    subtitle = (
+        f"{run.data.name.partition(':')[0]}, {run.data.rate} samples a second, {len(run.data.class_names)} speakers"
+    )
+    return Report(run.directory.name, subtitle, headline, [*sections, Section("Settings", settings)])
+
+
+def _sound(name: str, x: np.ndarray, rate: int) -> Sound:
+    return Sound(name, wav_bytes(x, rate), Picture(spectrogram_png(x), f"spectrogram of {name}"))

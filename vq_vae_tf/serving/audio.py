@@ -1,0 +1,141 @@
+"""What an exported audio model can be asked, and its export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf.serving.checks import in_range, of_shape, positive
+from vq_vae_tf.serving.export import on_cpu, write_verified
+from vq_vae_tf.serving.image import Answer, Endpoint
+from vq_vae_tf.serving.versions import new_version
+
+EXAMPLES = 2
+
+
+class AudioEndpoints:
+    """The functions behind the signatures of an audio model.
+
+    Sounds are float32 `[batch, time]` in [-1, 1] at the model's rate, codes int32 `[batch, frames]`, speakers int32
+    `[batch]`. With a WaveNet decoder time is the window of training; without, any length: it is filled up with silence
+    to whole frames, and `reconstruct` gives back as many samples as came.
+
+    Args:
+        vqvae: a built `VQVAE` over waveforms.
+        prior: p(z) over its codes, or None: then there is no `sample`.
+        window: samples of an example.
+        num_speakers: how many the decoder knows.
+        xla: compile the loops over codes and samples with XLA.
+    """
+
+    def __init__(self, vqvae: Any, prior: Any, window: int, num_speakers: int, xla: bool = True) -> None:
+        self.vqvae, self.prior, self.num_speakers = vqvae, prior, num_speakers
+        self.hop, self.num_codes = vqvae.encoder.hop, int(vqvae.quantizer.num_codes)
+        self.looping = hasattr(vqvae.likelihood, "network")
+        self.time: int | None = window if self.looping else None
+        self.frames: int | None = window // self.hop if self.looping else None
+        codes, label = tf.TensorSpec((None, self.frames), tf.int32), tf.TensorSpec((None,), tf.int32)
+        self._decode = tf.function(self._decoded, [codes, label], autograph=False, jit_compile=xla and self.looping)
+        drawn = [tf.TensorSpec((), tf.int32), label, tf.TensorSpec(())]
+        self._draw = tf.function(self._drawn, drawn, autograph=False, jit_compile=xla)
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Name of the signature -> function and arguments; the first is also `serving_default`."""
+        audio = tf.TensorSpec((None, self.time), tf.float32, name="audio")
+        codes = tf.TensorSpec((None, self.frames), tf.int32, name="codes")
+        speaker = tf.TensorSpec((None,), tf.int32, name="speaker")
+        given: dict[str, Endpoint] = {
+            "reconstruct": (self.reconstruct, [audio, speaker]),
+            "encode": (self.encode, [audio]),
+            "decode": (self.decode, [codes, speaker]),
+        }
+        if self.prior is not None:
+            seed, temperature = tf.TensorSpec((), tf.int32, name="seed"), tf.TensorSpec((), name="temperature")
+            given["sample"] = (self.sample, [seed, speaker, temperature])
+        return given
+
+    def encode(self, audio: tf.Tensor) -> Answer:
+        """Sounds -> codes."""
+        audio = of_shape(audio, (None, self.time), "audio")
+        fine = tf.reduce_all(tf.math.is_finite(audio))
+        with tf.control_dependencies([tf.debugging.Assert(fine, ["audio: expected finite numbers in [-1, 1]"])]):
+            audio = tf.clip_by_value(audio, -1.0, 1.0)
+        return {"codes": self.vqvae.encode(tf.pad(audio, [[0, 0], [0, -tf.shape(audio)[1] % self.hop]]))}
+
+    def decode(self, codes: tf.Tensor, speaker: tf.Tensor) -> Answer:
+        """Codes in the voice of a speaker -> sounds."""
+        codes = in_range(of_shape(codes, (None, self.frames), "codes"), self.num_codes, "codes")
+        return {"audio": self._decode(codes, self._checked(speaker))}
+
+    def reconstruct(self, audio: tf.Tensor, speaker: tf.Tensor) -> Answer:
+        """Sounds -> the same in the voice of a speaker, of the same length."""
+        made = self._decode(self.encode(audio)["codes"], self._checked(speaker))
+        return {"audio": made[:, : tf.shape(audio)[1]]}
+
+    def sample(self, seed: tf.Tensor, speaker: tf.Tensor, temperature: tf.Tensor) -> Answer:
+        """One drawn window in each of the voices."""
+        codes = self._draw(seed, self._checked(speaker), positive(temperature, "temperature"))
+        return {"audio": self._decode(codes, speaker), "codes": codes}
+
+    def _checked(self, speaker: tf.Tensor) -> tf.Tensor:
+        return in_range(speaker, self.num_speakers, "speaker")
+
+    def _decoded(self, codes: tf.Tensor, speaker: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(self.vqvae.decode(codes, {"label": speaker}), -1.0, 1.0)
+
+    def _drawn(self, seed: tf.Tensor, speaker: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+        condition = {"label": speaker} if self.prior.network.num_labels else None
+        return self.prior.sample(tf.shape(speaker)[0], seed, condition, temperature)
+
+
+def export_audio_model(
+    vqvae: Any,
+    prior: Any,
+    directory: str | os.PathLike[str],
+    name: str,
+    *,
+    sounds: np.ndarray,
+    rate: int,
+    num_speakers: int,
+    version: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    xla: bool = True,
+) -> Path:
+    """Writes `<directory>/<name>/<version>`, a SavedModel with the signatures of `AudioEndpoints`, verified.
+
+    sounds: float32 `[n, window]` to compare on; the first two are used. rate: samples per second.
+
+    Raises:
+        UserError: the version exists, the folder cannot be written, or the clean process gives other results.
+    """
+    folder = new_version(directory, name, version)
+    sounds = np.asarray(sounds, np.float32)[:EXAMPLES]
+    if tf.config.list_physical_devices("GPU"):  # the clean process answers on the CPU: so must this one
+        vqvae, prior = on_cpu(vqvae, (None, sounds.shape[1])), on_cpu(prior) if prior is not None else None
+    endpoints = AudioEndpoints(vqvae, prior, sounds.shape[1], num_speakers, xla)
+    facts = {"sample_rate": rate, "window": sounds.shape[1], "hop": endpoints.hop, "num_codes": endpoints.num_codes}
+    facts |= {"num_speakers": num_speakers, "xla": xla}
+    requests, warm = _requests(endpoints, sounds), _requests(endpoints, sounds[:1])
+    if endpoints.looping and xla:  # every signature but `encode` then holds a compiled loop
+        warm = {"encode": warm["encode"]}
+    write_verified(folder, endpoints, requests, warm, {**(metadata or {}), **facts})
+    return folder
+
+
+def _requests(endpoints: AudioEndpoints, sounds: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    values: dict[str, Any] = {
+        "audio": sounds,
+        "codes": np.asarray(endpoints.vqvae.encode(sounds)),
+        "speaker": np.arange(len(sounds), dtype=np.int32) % endpoints.num_speakers,
+        "seed": np.int32(7),
+        "temperature": np.float32(1.0),
+    }
+    return {
+        name: {spec.name: values[spec.name] for spec in arguments}
+        for name, (_, arguments) in endpoints.endpoints().items()
+    }
