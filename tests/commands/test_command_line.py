@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from vq_vae_tf import config as config_lib
-from vq_vae_tf.commands import command_line, encode, evaluate, export, sample, train
+from vq_vae_tf.commands import command_line, convert, encode, evaluate, export, sample, train
 from vq_vae_tf.errors import Interrupted, UserError
 
-COMMANDS = [train, encode, evaluate, sample, export]
+COMMANDS = [train, encode, evaluate, sample, export, convert]
 
 
 def config(*argv: str) -> config_lib.Config:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vq_vae_tf.commands import sample, train
+from vq_vae_tf import build, config
+from vq_vae_tf.commands import convert, sample, train
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
+from vq_vae_tf.pipeline.conversion import convert as converted
 
 RATE, WINDOW = 4000, 256
 SMALL = (
@@ -51,6 +53,11 @@ def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
         call(monkeypatch, sample, "sample", f"--workdir={workdir}", "--classes=low", f"--output={tmp_path}/a.wav") == 0
     )
     assert (tmp_path / "a-low.wav").exists()
+    spoken, said = str(voices / "high" / "1_3.wav"), tmp_path / "said.wav"
+    asked = [f"--workdir={workdir}", f"--input={spoken}", f"--output={said}"]
+    assert call(monkeypatch, convert, "convert", *asked, "--speaker=low") == 0
+    assert read_sound(said, RATE).shape == (420,)
+    assert call(monkeypatch, convert, "convert", *asked, "--speaker=eve") == 2
     model = tf.saved_model.load(str(workdir / "export" / "model" / "1"))
     x = tf.random.stateless_uniform((1, WINDOW if decoder == "wavenet" else 203), (1, 2), -0.5, 0.5)
     speaker = tf.constant([1])
@@ -63,3 +70,13 @@ def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     assert np.abs(made - other).max() > 1e-4
     with pytest.raises(tf.errors.InvalidArgumentError, match="speaker"):
         model.signatures["decode"](codes=codes, speaker=tf.constant([2]))
+
+
+def test_chunks_give_what_the_whole_gives():
+    values = {"audio_decoder": "spectral", "audio_strides": "2,2", "window": 64, "residual_blocks": 3}
+    vqvae = build.build_audio_vqvae(config.replace(config.Config(), units=8, residual_units=4, **values), 2)
+    x = np.random.default_rng(0).uniform(-1, 1, 2003).astype(np.float32)
+    whole = converted(vqvae, x, 1, 64, chunk=10_000)
+    assert whole.shape == x.shape
+    np.testing.assert_allclose(converted(vqvae, x, 1, 64, chunk=50), whole, atol=1e-5)
+    assert converted(vqvae, x[:3], 1, 64).shape == (3,)

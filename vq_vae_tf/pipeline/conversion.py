@@ -1,0 +1,61 @@
+"""A sound file in the voice of another speaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
+from vq_vae_tf.pipeline.audio import decoder
+from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.vqvae import VQVAE
+
+CHUNK = 1024
+"""Frames that are converted at a time: bounds the memory."""
+
+
+def convert_file(run: Run, source: Path, speaker: str, output: Path) -> str:
+    """Encodes `source`, decodes it as `speaker`, writes a WAV file of exactly its length at the run's rate.
+
+    Raises: UserError for a run that is not of audio, an unknown speaker or a file that cannot be read or written.
+    """
+    if run.config.data.modality != "audio":
+        raise UserError(f"--workdir={run.directory} holds a run of {run.config.data.modality}; give one of audio.")
+    names = run.data.class_names
+    if speaker not in names:
+        raise UserError(f"--speaker={speaker!r} is no speaker of this run; choose one of {', '.join(names)}.")
+    x = read_sound(source, run.data.rate)
+    vqvae, _ = load_vqvae(run)
+    write_wav(output, convert(vqvae, x, names.index(speaker), run.data.window), run.data.rate)
+    return f"{len(x) / run.data.rate:.2f} s in the voice of {speaker} in {output}"
+
+
+def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int = CHUNK) -> np.ndarray:
+    """The sound `[time]` in another voice, of the same length.
+
+    All samples at once: in chunks with as many frames around each as its convolutions see, so that chunks give what the
+    whole gives. With a WaveNet: window by window, each begun from silence.
+    """
+    hop, decode = vqvae.encoder.hop, decoder(vqvae)
+    looping = hasattr(vqvae.likelihood, "network")
+    step, context = (window // hop, 0) if looping else (chunk, _context(vqvae))
+    frames = -(-len(x) // (step * hop)) * step if looping else -(-len(x) // hop)
+    padded = np.pad(x.astype(np.float32), (0, frames * hop - len(x)))
+    label = tf.constant([speaker], tf.int32)
+    out = []
+    for first in range(0, frames, step):
+        begin, end = max(0, first - context), min(frames, first + step + context)
+        made: Any = decode(vqvae.encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
+        out.append(made[(first - begin) * hop : (min(first + step, frames) - begin) * hop])
+    return np.concatenate(out)[: len(x)]
+
+
+def _context(vqvae: VQVAE) -> int:
+    """Frames on either side that a frame of the output depends on, at most."""
+    blocks = vqvae.encoder.residual_blocks + vqvae.decoder.residual_blocks
+    return sum(3 ** (i % 3) for i in range(blocks)) + 9 * (len(vqvae.encoder.strides) + 1) + 8
