@@ -134,7 +134,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
         empty = ops.zeros((batch_size, self.features), dtype=self.compute_dtype)
         cache = {"trunk": self.init_sites(batch_size, self.checked_condition(condition))}
         if self.channels == 1:
-            return cache
+            # Taken out once: a slice of stacked weights inside the loop keeps XLA from its matrix product.
+            return {**cache, "head": self.head.weights_of(0)}
         context = ops.zeros((batch_size, self.context_features), dtype=self.compute_dtype)
         return {**cache, "site": empty, "context": context}
 
@@ -149,7 +150,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
         embedded = embedded * ops.cast(position > 0, embedded.dtype)
         if self.channels == 1:
             context, trunk = self.advance(embedded, cache["trunk"], position)
-            return ops.cast(self.head.channel(context, embedded, 0), "float32"), {"trunk": trunk}
+            logits = self.head.logits(cache["head"], context, embedded)
+            return ops.cast(logits, "float32"), {**cache, "trunk": trunk}
         return self._channel_step(embedded, cache, position)
 
     def _channel_step(self, embedded: Tensor, cache: dict, position: Tensor) -> tuple[Tensor, dict]:

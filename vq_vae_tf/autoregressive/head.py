@@ -51,18 +51,25 @@ class ChannelHead(keras.layers.Layer):
 
     def channel(self, context: Tensor, prefix: Tensor, channel: Any) -> Tensor:
         """Logits `[..., K]` of one channel (an int or a scalar int32 tensor) from `[..., dim]` and `[..., dim]`."""
-        hidden = ops.matmul(context, self._of(self.from_context, channel)) + self._of(self.context_bias, channel)
-        if self.from_prefix is not None:
-            hidden = hidden + ops.matmul(prefix, self._of(self.from_prefix, channel))
+        return self.logits(self.weights_of(channel), context, prefix)
+
+    def weights_of(self, channel: Any) -> dict[str, Tensor]:
+        """One channel's weights by name, in the compute dtype: `step` runs outside of `__call__`, which would cast."""
+        names = ("from_context", "from_prefix", "context_bias", "mix", "mix_bias", "to_logits", "logits_bias")
+        stacked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: self._of(weight, channel) for name, weight in stacked.items()}
+
+    def logits(self, weights: dict[str, Tensor], context: Tensor, prefix: Tensor) -> Tensor:
+        """Logits `[..., K]` of the channel that `weights` are of."""
+        hidden = ops.matmul(context, weights["from_context"]) + weights["context_bias"]
+        if "from_prefix" in weights:
+            hidden = hidden + ops.matmul(prefix, weights["from_prefix"])
         hidden = ops.relu(hidden)
-        mixed = ops.matmul(hidden, self._of(self.mix, channel)) + self._of(self.mix_bias, channel)
-        hidden = hidden + ops.relu(mixed)
-        return ops.matmul(hidden, self._of(self.to_logits, channel)) + self._of(self.logits_bias, channel)
+        hidden = hidden + ops.relu(ops.matmul(hidden, weights["mix"]) + weights["mix_bias"])
+        return ops.matmul(hidden, weights["to_logits"]) + weights["logits_bias"]
 
     def _of(self, weight: Any, channel: Any) -> Tensor:
-        weight = ops.cast(
-            weight, self.compute_dtype
-        )  # `step` comes here outside of `__call__`, where nothing autocasts
+        weight = ops.cast(weight, self.compute_dtype)
         return weight[channel] if isinstance(channel, int) else ops.take(weight, channel, axis=0)
 
     def get_config(self) -> dict:
