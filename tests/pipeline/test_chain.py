@@ -174,3 +174,24 @@ def test_damage_is_named(finished, tmp_path):
         shutil.rmtree(broken / "prior")
         said = run("train", *arguments(data, broken), "--stages=codes,prior,evaluate", status=2)
         assert victim.name in said
+
+
+def test_a_prior_over_another_models_codes_is_refused(finished, tmp_path):
+    """Another VQ-VAE with its own codes stands in the run's place; sizes and shapes agree."""
+    data, workdir, _ = finished
+    other = tmp_path / "other"
+    run("train", *arguments(data, other), "--seed=5", "--stages=vqvae,codes")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(workdir, mixed)
+    for name in ("vqvae", "codes"):
+        shutil.rmtree(mixed / name)
+        shutil.copytree(other / name, mixed / name)
+    digest = json.loads((workdir / "vqvae" / "result.json").read_text())["digest"]
+    for argv in (
+        ["evaluate", f"--workdir={mixed}"],
+        ["sample", f"--workdir={mixed}"],
+        ["export", f"--workdir={mixed}"],
+        ["train", *arguments(data, mixed), "--stages=prior"],
+    ):
+        said = run(*argv, status=2)
+        assert f"was trained on codes of model {digest[:12]}" in said, argv

@@ -10,6 +10,7 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.result import TrainResult, load_weights, read_result
+from vq_vae_tf.training.source import check_source
 from vq_vae_tf.vqvae import VQVAE
 
 
@@ -30,10 +31,12 @@ def load_vqvae(run: Run) -> tuple[VQVAE, str]:
 
 
 def load_prior(run: Run) -> Prior | None:
-    """The trained prior in float32; None if the run has none."""
+    """The trained prior in float32; None if the run has none. Raises: UserError for one over another model's codes."""
     if read_result(run.prior) is None:
         return None
-    codes = open_codes(run.codes, trained(run.vqvae, "vqvae").digest)
+    digest = trained(run.vqvae, "vqvae").digest
+    check_source(run.prior, digest)
+    codes = open_codes(run.codes, digest)
     model = run.modality.build_prior(run.config, codes.manifest)
     load_weights(model, run.prior)
     return model

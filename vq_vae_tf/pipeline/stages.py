@@ -20,6 +20,7 @@ from vq_vae_tf.pipeline.run import Run, start_run
 from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
+from vq_vae_tf.training.source import claim_source
 from vq_vae_tf.training.strategies import is_chief, make_strategy
 
 STAGES = ("vqvae", "codes", "prior", "evaluate", "sample", "export")
@@ -110,6 +111,7 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     """Trains the prior: codes/ -> prior/model.weights.h5, result.json."""
     config, codes = run.config, wait_for_codes(run, strategy)
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
+    claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
     result = train(
         lambda: run.modality.build_prior(config, codes.manifest, config.run.precision),
         lambda **where: run.modality.prior_batches(codes, config.run.seed + 1, **where),
