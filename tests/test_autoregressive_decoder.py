@@ -17,10 +17,10 @@ from vq_vae_tf.vqvae import VQVAE
 SHAPE, MAP = (4, 4, 3), 5
 
 
-def _likelihood(shape=SHAPE, **changes):
+def _likelihood(shape=SHAPE, use_codes=True, **changes):
     sizes = {"features": 8, "num_layers": 1, "condition_features": MAP, "num_channels": shape[-1], "num_symbols": 256}
     keras.utils.set_random_seed(0)
-    likelihood = AutoregressivePixels(NETWORKS["pixelcnn"](symbol_shape=shape, **{**sizes, **changes}))
+    likelihood = AutoregressivePixels(NETWORKS["pixelcnn"](symbol_shape=shape, **{**sizes, **changes}), use_codes)
     likelihood.build()
     return likelihood
 
@@ -97,8 +97,18 @@ def test_every_picture_depends_on_its_map():
     assert (near != far).all()
 
 
-def test_the_config_makes_the_same_likelihood():
-    likelihood = _likelihood()
+def test_without_codes_the_map_says_nothing():
+    likelihood, x = _likelihood(use_codes=False), _pictures(2)
+    near, far = (ops.convert_to_numpy(likelihood.log_prob(_map(2) + d, x)) for d in (0.0, 1.0))
+    np.testing.assert_array_equal(near, far)
+    np.testing.assert_allclose(near, _chain(likelihood, 0 * _map(2), x), rtol=1e-5)
+    drawn = [ops.convert_to_numpy(likelihood.sample(100 * _map(1, seed=m), seed=1)) for m in (0, 1)]
+    np.testing.assert_array_equal(*drawn)
+
+
+@pytest.mark.parametrize("use_codes", [True, False])
+def test_the_config_makes_the_same_likelihood(use_codes):
+    likelihood = _likelihood(use_codes=use_codes)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(likelihood))
     copy.build()
     for mine, theirs in zip(copy.weights, likelihood.weights, strict=True):

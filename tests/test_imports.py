@@ -17,6 +17,7 @@ LAYERS = [
     {"ops"},
     {"quantizers", "autoregressive", "modalities", "batches"},
     {"vqvae", "prior", "autoregressive_decoder", "autoregressive_waveform"},
+    {"hierarchy", "joint"},
     {"codes", "training", "evaluation", "serving"},
     {"config"},
     {"build"},
@@ -25,7 +26,18 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 MAY_MEET = {("modalities", "batches")}  # data sources are made of the shared batch machinery
-TENSORFLOW_FREE = ("ops", "quantizers", "autoregressive", "vqvae", "prior", "config", "errors", "files")
+TENSORFLOW_FREE = (
+    "ops",
+    "quantizers",
+    "autoregressive",
+    "vqvae",
+    "prior",
+    "hierarchy",
+    "joint",
+    "config",
+    "errors",
+    "files",
+)
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import vq_vae_tf as vq
+from vq_vae_tf.quantizers.codings import nearby_codings
 
 SHAPE = (8, 8, 3)
 
@@ -98,6 +99,28 @@ def test_uniform_rate_is_counted_in_full():
     )
     uniform = vq.UniformPrior(16, (2, 2))
     np.testing.assert_allclose(np.asarray(m.elbo(x, uniform)["rate"]), np.asarray(terms["rate"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("prior", [None, "learned"])
+def test_a_bound_over_more_codings_is_their_sum_and_never_looser(prior):
+    m, x = model(), images()
+    m(x, training=True)
+    if prior is not None:
+        prior = vq.Prior(vq.GatedPixelCNN(num_symbols=16, symbol_shape=(2, 2), features=8, num_layers=1))
+        prior.build()
+    bounds = [m.elbo(x, prior, iw_samples=count) for count in (1, 2, 5, 20)]
+    totals = np.stack([np.asarray(bound["elbo"]) for bound in bounds])
+    assert (np.diff(totals, axis=0) >= 0).all()
+    assert (totals[-1] > totals[0]).all()
+    each = []
+    for codes in nearby_codings(m.quantizer, m.encoder(x), 5):
+        rate = 4 * math.log(16) if prior is None else -np.asarray(prior.log_prob(codes), np.float64)
+        each.append(np.asarray(m.likelihood.log_prob(m.decode_params(codes), x), np.float64) - rate)
+    highest = np.max(each, axis=0)
+    np.testing.assert_allclose(totals[2], highest + np.log(np.exp(each - highest).sum(0)), rtol=1e-6)
+    for bound in bounds:
+        np.testing.assert_allclose(bound["elbo"], -bound["distortion"] - bound["rate"], rtol=1e-6)
+        np.testing.assert_allclose(bound["rate"], bounds[0]["rate"], rtol=1e-6)
 
 
 def test_keras_file_round_trip(tmp_path):

@@ -19,12 +19,16 @@ class AutoregressivePixels(Likelihood):
     Equation: p(x|z) = product over pixels and channels, in raster order, of p(x_i | x_<i, map(z)).
     Paper: section 4.2, "a PixelCNN decoder": with it a continuous VAE's latents collapse, discrete ones do not.
 
+    The symbols stay 256-way, as in the PixelCNN papers: the trunk runs once a pixel and costs several times what the
+    softmax over 256 values of three channels does, so a mixture of logistics would save little here.
+
     Args:
         network: an `AutoregressiveNetwork` with 256 symbols over (height, width, channels), `num_channels` the channels
             and `condition_features` the width of the map that the decoder gives.
+        use_codes: False puts zeros in the place of the map: the same network without codes, to compare with.
     """
 
-    def __init__(self, network: Any, **kwargs: Any) -> None:
+    def __init__(self, network: Any, use_codes: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shape = tuple(network.symbol_shape)
         if len(shape) != 3 or network.num_channels != shape[-1] or network.num_symbols != 256:
@@ -34,7 +38,7 @@ class AutoregressivePixels(Likelihood):
             )
         if network.condition_features < 1:
             raise ValueError(f"{self.name}: the network has condition_features=0; expected the width of the map.")
-        self.network = network
+        self.network, self.use_codes = network, use_codes
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the network's weights; its sizes are its own."""
@@ -51,7 +55,7 @@ class AutoregressivePixels(Likelihood):
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
         """-log p(x | params) in nats, `[batch]`, all pixels at once (teacher forcing)."""
         x = ops.cast(x, "int32")
-        logits = self.network(x, {"map": params}, training=training)
+        logits = self.network(x, self._condition(params), training=training)
         return sum_per_example(ops.sparse_categorical_crossentropy(x, logits, from_logits=True))
 
     def log_prob(self, params: Any, x: Any) -> Any:
@@ -66,12 +70,16 @@ class AutoregressivePixels(Likelihood):
         """Draws pixel by pixel with the cached sampler; `seed` may also be a scalar int32 tensor."""
         if seed is None or isinstance(seed, keras.random.SeedGenerator):
             seed = keras.random.randint((), 0, 2**31 - 1, dtype="int32", seed=seed)
-        drawn = sample(self.network, ops.shape(params)[0], seed, {"map": params})
+        drawn = sample(self.network, ops.shape(params)[0], seed, self._condition(params))
         return ops.cast(drawn, "float32")
 
+    def _condition(self, params: Any) -> dict[str, Any]:
+        return {"map": params if self.use_codes else ops.zeros_like(params)}
+
     def get_config(self) -> dict[str, Any]:
-        """The network, serialised."""
-        return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
+        """The network, serialised, and whether it sees the codes."""
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network, "use_codes": self.use_codes}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> AutoregressivePixels:

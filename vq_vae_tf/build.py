@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS, WaveNet
+from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN, WaveNet
+from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
@@ -24,6 +25,9 @@ from vq_vae_tf.quantizers import QUANTIZERS
 from vq_vae_tf.quantizers.base import Quantizer
 from vq_vae_tf.training.options import TrainingOptions
 from vq_vae_tf.vqvae import VQVAE
+
+PIXELCNN = "pixelcnn"
+"""The `--likelihood` that is made of a network; the others are in LIKELIHOODS."""
 
 
 def open_data(config: Config) -> ImageData:
@@ -44,6 +48,11 @@ def build_quantizer(config: Config) -> Quantizer:
     q = config.quantizer
     if q.quantizer not in QUANTIZERS:
         raise UserError(f"--quantizer={q.quantizer} is not known; choose one of {', '.join(QUANTIZERS)}.")
+    if config.evaluation.iw_samples > 1 and q.quantizer == "residual":
+        raise UserError(
+            f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
+            "--quantizer=residual does not have; give --iw_samples=1."
+        )
     try:
         return QUANTIZERS[q.quantizer](**_quantizer_arguments(config)[q.quantizer], name="quantizer")
     except ValueError as error:
@@ -66,14 +75,32 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
     }
 
 
-def build_likelihood(config: Config) -> Likelihood:
+def build_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> Likelihood:
     """The likelihood that the config names; the Gaussian's variance is half the data's (Sonnet's published loss)."""
     name = config.model.likelihood
+    if name == PIXELCNN:
+        return _pixelcnn_likelihood(config, image_shape, precision)
     if name not in LIKELIHOODS:
-        raise UserError(f"--likelihood={name} is not known; choose one of {', '.join(LIKELIHOODS)}.")
+        known = ", ".join((*LIKELIHOODS, PIXELCNN))
+        raise UserError(f"--likelihood={name} is not known; choose one of {known}.")
     if LIKELIHOODS[name] is Gaussian:
         return Gaussian(0.5 * config.model.data_variance, name="likelihood")
     return LIKELIHOODS[name](name="likelihood")
+
+
+def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
+    model = config.model
+    network = GatedPixelCNN(
+        num_symbols=256,
+        symbol_shape=image_shape,
+        num_channels=image_shape[-1],
+        condition_features=model.pixelcnn_units,
+        features=model.pixelcnn_units,
+        num_layers=model.pixelcnn_layers,
+        name="network",
+        dtype=precision,
+    )
+    return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood")
 
 
 def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> VQVAE:
@@ -85,7 +112,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
             f"Images of {image_shape[0]}x{image_shape[1]} do not divide by {step} (--downsamplings="
             f"{model.downsamplings}); give --image_size as a multiple of {step}."
         )
-    likelihood, quantizer = build_likelihood(config), build_quantizer(config)
+    likelihood, quantizer = build_likelihood(config, image_shape, precision), build_quantizer(config)
     sizes: dict[str, Any] = {
         "units": model.units,
         "residual_units": model.residual_units,

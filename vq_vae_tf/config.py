@@ -42,7 +42,14 @@ class ModelConfig:
     residual_units: int = _option(32, "units inside a residual block", minimum=1)
     residual_blocks: int = _option(2, "residual blocks in encoder and in decoder", minimum=0)
     downsamplings: int = _option(2, "strided layers; the code grid is 2^this coarser than the image", minimum=1)
-    likelihood: str = _option("gaussian", "p(x|z): a name of LIKELIHOODS")
+    likelihood: str = _option(
+        "gaussian", "p(x|z): gaussian, categorical, logistic_mixture, or pixelcnn (drawn pixel by pixel)"
+    )
+    pixelcnn_units: int = _option(
+        64, "of --likelihood=pixelcnn: hidden units, and width of the decoder's map", minimum=1
+    )
+    pixelcnn_layers: int = _option(6, "of --likelihood=pixelcnn: layers", minimum=1)
+    pixelcnn_codes: bool = _option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")
     data_variance: float = _option(
         0.0, "variance of the pixels on the scale 0..1, which normalises the squared error; 0: measured", minimum=0.0
     )
@@ -129,6 +136,9 @@ class EvaluationConfig:
 
     eval_split: Literal["test", "validation", "train"] = _option("test", "the split that is scored", identity=False)
     eval_batch_size: int = _option(250, "examples at a time", minimum=1, identity=False)
+    iw_samples: int = _option(
+        1, "codings of an image summed over in a tighter bound on its likelihood; 1: its own", minimum=1, identity=False
+    )
     samples_per_class: int = _option(
         8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False
     )

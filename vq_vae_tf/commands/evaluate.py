@@ -12,8 +12,10 @@ SUMMARY = """
 
     bin/evaluate --workdir=runs/cifar
     bin/evaluate --workdir=runs/cifar --eval_split=train
+    bin/evaluate --workdir=runs/cifar --iw_samples=8
 """
-FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "eval_split", "eval_batch_size"))
+NAMES = ("workdir", "data_dir", "eval_split", "eval_batch_size", "iw_samples")
+FLAGS = tuple(o for o in config_lib.options() if o.name in NAMES)
 
 
 def run(argv: list[str]) -> None:

@@ -54,6 +54,9 @@ BITS = "Upper bound on -log2 p(x) per pixel and channel: distortion plus rate; a
 DISTORTION = "-log2 p(x | codes) per dimension: what is left to say about the picture once its codes are known."
 RATE = "-log2 p(codes) per dimension: what the codes cost."
 
+BOUNDS = {"uniform": "uniform prior", "learned": "learned prior"}
+"""Headings of bounds that are named otherwise."""
+
 
 @dataclass(frozen=True)
 class ImageRun:
@@ -123,8 +126,8 @@ def _subtitle(run: ImageRun) -> str:
     kind = "colour" if channels == 3 else "grey"
     return (
         f"{run.dataset}: {height} × {width} {kind} images as {grid} codes of {run.num_codes} words, "
-        f"{bits:,.0f} bits an image. Scores are of all {run.reconstruction.num_examples:,} images of the split "
-        f"“{run.split}”, rounded to 8 bits as an export serves them."
+        f"{bits:,.0f} bits an image. Reconstructions are scored on {run.reconstruction.num_examples:,} images of the "
+        f"split “{run.split}”, rounded to 8 bits as an export serves them."
     )
 
 
@@ -203,7 +206,7 @@ def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
         Row("total", [s.nats for s in each], "nats/image", "", 1),
         Row("standard error", [s.standard_error for s in each], "bits/dim", "Of the total, over images.", 4),
     ]
-    return Section("Likelihood", [Table([f"{name} prior" for name in scores], rows)])
+    return Section("Likelihood", [Table([BOUNDS.get(name, name) for name in scores], rows)])
 
 
 def _training(name: str, records: Sequence[Mapping[str, Any]]) -> Section:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.vqvae import VQVAE, condition
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,37 @@ class LikelihoodScores:
     """Of `bits_per_dim`, over examples."""
 
 
-def likelihood_scores(
-    elbo: Callable[[Mapping[str, Any]], Mapping[str, Any]], batches: Iterable[Mapping[str, Any]]
-) -> LikelihoodScores:
+Bound = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Batch -> {"distortion", "rate"} in nats `[batch]`."""
+
+
+def without_codes(vqvae: VQVAE) -> Bound:
+    """-log p(x) of a decoder that does not see its codes: exact, nothing is spent on them."""
+
+    def exact(batch: Mapping[str, Any]) -> dict[str, Any]:
+        distortion = vqvae.elbo(batch)["distortion"]
+        return {"distortion": distortion, "rate": tf.zeros_like(distortion)}
+
+    return exact
+
+
+def with_shuffled_codes(vqvae: VQVAE) -> Bound:
+    """The bound with each image under the codes of the one half a batch further: what it loses is what codes tell.
+
+    Half a batch, because neighbours may be frames of one walk. The rate is that of a uniform prior.
+    """
+
+    def shuffled(batch: Mapping[str, Any]) -> dict[str, Any]:
+        codes = vqvae.encode(batch)
+        params = vqvae.decode_params(tf.roll(codes, tf.shape(codes)[0] // 2, axis=0), condition(batch))
+        distortion = -vqvae.likelihood.log_prob(params, batch["x"])
+        nats = math.prod(codes.shape[1:]) * math.log(vqvae.quantizer.num_codes)
+        return {"distortion": distortion, "rate": tf.fill(tf.shape(distortion), nats)}
+
+    return shuffled
+
+
+def likelihood_scores(elbo: Bound, batches: Iterable[Mapping[str, Any]]) -> LikelihoodScores:
     """Streams a split through `elbo`.
 
     Equation: bits/dim = (distortion + rate) / (dimensions log 2), distortion = -log p(x|z_q(x)), rate = -log p(z).

@@ -39,27 +39,48 @@ def nearest_code(z: Any, codebook: Any, penalty: Any | None = None) -> Any:
     return by_tiles(of_tile, ops.stop_gradient(z), table)
 
 
+def nearest_codes(z: Any, codebook: Any, count: int) -> Any:
+    """The `count` nearest codes of each vector, the nearest first; memory is bounded as in `nearest_code`.
+
+    Args:
+        z, codebook: as for `nearest_code`.
+        count: 1 to num_codes.
+
+    Returns:
+        int32 `[n, count]` or `[n, num_codebooks, count]`. No gradient.
+    """
+    table, _ = code_table(codebook)
+    last = codebook.shape[-2] - 1
+
+    def of_tile(tile: Any) -> Any:
+        best = ops.minimum(ops.cast(ops.top_k(products(tile, table), count)[1], "int32"), last)
+        return ops.transpose(best) if len(best.shape) == 2 else ops.transpose(best, (2, 0, 1))
+
+    return by_tiles(of_tile, ops.stop_gradient(z), table, (count,))
+
+
 def products(tile: Any, table: Any) -> Any:
     """`[rows, ..., dim]` with a one appended, times the table: `[..., rows, padded num_codes]`."""
     tile = ops.concatenate([tile, ops.ones_like(tile[..., :1])], axis=-1)
     return ops.matmul(tile if len(tile.shape) == 2 else ops.transpose(tile, (1, 0, 2)), table)
 
 
-def by_tiles(of_tile: Callable[[Any], Any], z: Any, table: Any) -> Any:
+def by_tiles(of_tile: Callable[[Any], Any], z: Any, table: Any, trailing: tuple[int, ...] = ()) -> Any:
     """`of_tile` over the rows of z `[n, ...]`, few enough at a time that their products are bounded.
 
     Args:
-        of_tile: `[rows, ...]` -> int32 `[rows]` or `[num_codebooks, rows]`.
+        of_tile: `[rows, ...]` -> int32 `[rows]` or `[num_codebooks, rows]`, behind the axes of `trailing`, reversed.
         z: float32 `[n, ..., dim]`.
         table: from `code_table`.
+        trailing: the shape of what a row gives, if that is more than one code.
 
     Returns:
-        int32 `[n]` or `[n, num_codebooks]`.
+        int32 `[n, *trailing]` or `[n, num_codebooks, *trailing]`.
     """
     books = math.prod(table.shape[:-2])
     number, limit = z.shape[0], max(TILE // (books * table.shape[-1]), 64)
     if number == 0:
-        return ops.zeros((0, *table.shape[:-2]), "int32")
+        return ops.zeros((0, *table.shape[:-2], *trailing), "int32")
     if number is not None and number <= limit:
         return ops.transpose(of_tile(z))
     number = ops.shape(z)[0]
@@ -67,7 +88,7 @@ def by_tiles(of_tile: Callable[[Any], Any], z: Any, table: Any) -> Any:
     tiles = ops.maximum((number + rows - 1) // rows, 1)  # TensorFlow cannot stack the results of no tile at all
     z = ops.pad(z, [[0, tiles * rows - number]] + [[0, 0]] * (len(z.shape) - 1))
     codes = ops.map(lambda tile: ops.transpose(of_tile(tile)), ops.reshape(z, (tiles, rows, *z.shape[1:])))
-    return ops.reshape(codes, (-1, *table.shape[:-2]))[:number]
+    return ops.reshape(codes, (-1, *table.shape[:-2], *trailing))[:number]
 
 
 def _group(num_codes: int) -> int:

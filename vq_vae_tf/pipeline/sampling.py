@@ -15,6 +15,7 @@ from vq_vae_tf.evaluation.grids import grid_png
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.loading import trained_pair
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
@@ -80,7 +81,7 @@ def draw_classes(
     per_class = per_class or run.config.evaluation.samples_per_class
     labels = class_labels(run, prior, names)
     codes = draw_codes(prior, np.repeat(list(labels.values()), per_class), draw)
-    images = as_served(vqvae.decode(codes))
+    images = as_served(decoder(vqvae)(tf.constant(codes)))
     return {name: images[i * per_class : (i + 1) * per_class] for i, name in enumerate(labels)}
 
 
@@ -125,12 +126,13 @@ def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], ke
     codes = np.asarray(vqvae.encode(images))
     mask = np.zeros(codes.shape, np.int32)
     mask[:, : round(keep * codes.shape[1])] = 1
-    columns = [images, as_served(vqvae.decode(codes))]
+    decode = decoder(vqvae)
+    columns = [images, as_served(decode(tf.constant(codes)))]
     each = run.config.evaluation.samples_per_class
     for draw in draws:
         many = [np.repeat(a, each, axis=0) for a in (codes, mask)]
         drawn = draw_codes(prior, np.zeros(len(many[0]), np.int32), draw, *many)
-        pictures = as_served(vqvae.decode(drawn)).reshape(len(files), each, *images.shape[1:])
+        pictures = as_served(decode(tf.constant(drawn))).reshape(len(files), each, *images.shape[1:])
         columns += list(np.moveaxis(pictures, 1, 0))
     path = output or run.samples / "completions.png"
     write_grid(path, {str(i): row for i, row in enumerate(np.stack(columns, axis=1))}, len(columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,18 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
 from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
-from vq_vae_tf.evaluation.likelihood import LikelihoodScores, likelihood_scores
+from vq_vae_tf.evaluation.likelihood import (
+    Bound,
+    LikelihoodScores,
+    likelihood_scores,
+    with_shuffled_codes,
+    without_codes,
+)
 from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
 from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
 from vq_vae_tf.evaluation.report import write_report
 from vq_vae_tf.files import replacing, write_json
+from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.log import read_metrics
@@ -43,17 +51,20 @@ def evaluate_run(
     if not run.data.sizes.get(split):
         present = ", ".join(name for name, count in run.data.sizes.items() if count)
         raise UserError(f"--eval_split={split} has no examples in {run.data.name}; choose one of {present}.")
-    reconstruct = tf.function(lambda batch: vqvae.reconstruct(batch["x"]), reduce_retracing=True, autograph=False)
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
     def batches() -> tf.data.Dataset:
         return run.data.examples(split, size)
 
-    reconstruction = reconstruction_scores(reconstruct, batches(), run.config.model.data_variance)
+    def reconstruct(batch: Mapping[str, Any]) -> tf.Tensor:
+        return decoder(vqvae)(encode(batch)["codes"])
+
+    seen = batches().take(-(-DRAWN // size)) if draws(vqvae) else batches()
+    reconstruction = reconstruction_scores(reconstruct, seen, run.config.model.data_variance)
     quantizer = vqvae.quantizer
     counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
     prior_score = measure_prior(prior, codes, split, size) if prior is not None and codes is not None else None
-    bounds = _bounds(vqvae, prior, batches)
+    bounds = _bounds(vqvae, prior, batches, run.config.evaluation.iw_samples)
     x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
     page = ImageRun(
         name=run.directory.name,
@@ -96,12 +107,21 @@ def measure_prior(prior: Prior, codes: CodeData, split: str, size: int) -> Prior
     return prior_scores(compiled, codes.examples(split, size), manifest.num_codes, manifest.num_codebooks)
 
 
-def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any) -> dict[str, LikelihoodScores]:
-    bounds = {"uniform": likelihood_scores(tf.function(vqvae.elbo, reduce_retracing=True, autograph=False), batches())}
-    if prior is not None:
-        learned = tf.function(lambda batch: vqvae.elbo(batch, prior), reduce_retracing=True, autograph=False)
-        bounds["learned"] = likelihood_scores(learned, batches())
-    return bounds
+def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any, iw_samples: int) -> dict[str, LikelihoodScores]:
+    """Name of the bound -> scores; with codings summed over, `uniform_iw8` and the like stand beside."""
+    elbos: dict[str, Bound] = {}
+    priors = {"uniform": None} if prior is None else {"uniform": None, "learned": prior}
+    for count in sorted({1, iw_samples}):
+        for name, p in priors.items():
+            elbos[name + f"_iw{count}" * (count > 1)] = partial(vqvae.elbo, prior=p, iw_samples=count)
+    if draws(vqvae):
+        elbos["shuffled codes"] = with_shuffled_codes(vqvae)
+    if not getattr(vqvae.likelihood, "use_codes", True):
+        elbos = {"without codes": without_codes(vqvae)}
+    return {
+        name: likelihood_scores(tf.function(elbo, reduce_retracing=True, autograph=False), batches())
+        for name, elbo in elbos.items()
+    }
 
 
 def settings_by_section(run: Run) -> dict[str, dict[str, Any]]:
@@ -117,7 +137,8 @@ def _scores(page: ImageRun) -> dict[str, Any]:
     use = codebook_use(page.counts)
     scores: dict[str, Any] = {
         "split": page.split,
-        "num_examples": page.reconstruction.num_examples,
+        "num_examples": next(iter(page.likelihood.values())).num_examples,
+        "reconstructed_examples": page.reconstruction.num_examples,
         "mse": page.reconstruction.mse,
         "normalised_mse": page.reconstruction.normalized_mse,
         "psnr": page.reconstruction.psnr,

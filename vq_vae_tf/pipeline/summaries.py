@@ -10,6 +10,7 @@ import tensorflow as tf
 from vq_vae_tf.evaluation.grids import pair_grid
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.modalities.image.data import ImageData
+from vq_vae_tf.pipeline.decoding import draws
 from vq_vae_tf.vqvae import VQVAE
 
 SHOWN = 16
@@ -25,9 +26,10 @@ def vqvae_summaries(data: ImageData) -> Callable[[VQVAE, int, tf.summary.Summary
 
     def summarize(model: VQVAE, step: int, writer: tf.summary.SummaryWriter) -> None:
         codes = model.encode(x)
-        grid = pair_grid(x, as_served(model.decode(codes)), columns=4)
         with writer.as_default(step=step):
-            tf.summary.image("originals beside reconstructions", grid[None])
+            if not draws(model):  # a loop over pixels, not compiled here, would hold training up for minutes
+                grid = pair_grid(x, as_served(model.decode(codes)), columns=4)
+                tf.summary.image("originals beside reconstructions", grid[None])
             tf.summary.histogram("codes", np.asarray(codes).reshape(-1), buckets=min(64, model.quantizer.num_codes))
 
     return summarize

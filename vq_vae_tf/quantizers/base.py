@@ -239,6 +239,10 @@ class Quantizer(keras.layers.Layer):
         """Codes of float32 `[n, dim]`: int32 `[n]` or `[n, num_codebooks]`."""
         raise NotImplementedError
 
+    def comparable(self, vectors: Any) -> Any:
+        """float32 `[n, dim]` as what the nearest code of `codebook` is sought for: the same number of axes."""
+        return vectors
+
     def _lookup(self, codes: Any) -> Any:
         """Vectors float32 `[n, dim]` of codes `[n]` or `[n, num_codebooks]`."""
         raise NotImplementedError

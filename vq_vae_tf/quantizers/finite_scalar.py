@@ -50,6 +50,10 @@ class FiniteScalarQuantizer(Quantizer):
         digits = ops.where(ops.isnan(digits), 0.0, digits)
         return ops.sum(ops.cast(digits, "int32") * self._radix, axis=-1)
 
+    def comparable(self, vectors: Any) -> Any:
+        """See `Quantizer`: squashed, on the scale of the codes."""
+        return self._bounded(vectors) / self._middle
+
     def _lookup(self, codes: Any) -> Any:
         digits = ops.mod(ops.floor_divide(codes[:, None], self._radix), self._sizes)
         return (ops.cast(digits, "float32") - self._middle) / self._middle

@@ -45,6 +45,10 @@ class ProductQuantizer(CodebookQuantizer):
     def _slices(self, vectors: Any) -> Any:
         return ops.reshape(vectors, (-1, self.books, self.book_dim))
 
+    def comparable(self, vectors: Any) -> Any:
+        """See `Quantizer`: cut into slices."""
+        return self._slices(vectors)
+
     def _assign(self, vectors: Any) -> Any:
         return nearest_code(self._slices(vectors), self._book.value)
 

@@ -71,6 +71,10 @@ class ResidualQuantizer(CodebookQuantizer):
             vectors = vectors - ops.stop_gradient(parts[-1])
         return ops.stack(codes, axis=1), residuals, parts
 
+    def comparable(self, vectors: Any) -> Any:
+        """Raises: ValueError; one code changes what all later levels mean, so single codes cannot be compared."""
+        raise ValueError(f"{self.name}: the codes of a residual quantizer have no neighbours; use another quantizer.")
+
     def _assign(self, vectors: Any) -> Any:
         return self._levels(vectors)[0]
 

@@ -70,6 +70,10 @@ class VectorQuantizer(CodebookQuantizer):
     def _scaled(self, vectors: Any) -> Any:
         return unit_vectors(vectors) if self.distance == "cosine" else vectors
 
+    def comparable(self, vectors: Any) -> Any:
+        """See `Quantizer`: of length 1 where the distance is cosine."""
+        return self._scaled(vectors)
+
     def _assign(self, vectors: Any) -> Any:
         return nearest_code(self._scaled(vectors), self._book.value)
 

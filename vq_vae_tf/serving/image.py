@@ -45,6 +45,10 @@ class ImageEndpoints:
         arguments = [tf.TensorSpec((), tf.int32), label, tf.TensorSpec(()), symbols, symbols]
         # One loop for `sample` and `complete`: half the graph, and XLA compiles it once for both.
         self._loop = tf.function(self._sampled, arguments, autograph=False, jit_compile=xla)
+        # A likelihood with a network draws pixel by pixel: another loop, in every signature that gives images.
+        self.looping = hasattr(vqvae.likelihood, "network")
+        looped = tf.function(vqvae.decode, [symbols], autograph=False, jit_compile=xla)
+        self._decode = looped if self.looping else vqvae.decode
 
     def _check_prior(self, shape: tuple[int, ...], num_codes: int) -> None:
         if (shape, num_codes) != (self.code_shape, self.num_codes):
@@ -141,7 +145,7 @@ class ImageEndpoints:
         return in_range(label, self.num_labels, "label") if self.num_labels else label
 
     def _image(self, codes: tf.Tensor) -> tf.Tensor:
-        return to_uint8(self.vqvae.decode(codes))
+        return to_uint8(self._decode(codes))
 
     def _picture(self, image_bytes: tf.Tensor) -> tf.Tensor:
         height, width, channels = self.image_shape

@@ -1,0 +1,74 @@
+"""A PixelCNN as the decoder, by flags: trained, scored, drawn from, exported."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vq_vae_tf.commands import train
+
+pytestmark = pytest.mark.slow
+FLAGS = ["--likelihood=pixelcnn", "--pixelcnn_units=8", "--pixelcnn_layers=1", "--image_size=8", "--downsamplings=1"]
+SHORT = ["--steps=5", "--prior_steps=5", "--eval_batch_size=12", "--prior_layers=1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for i in range(12):
+            picture = tf.io.encode_png(random.integers(0, 256, (8, 8, 3)).astype(np.uint8)).numpy()
+            (folder / name / f"{i}.png").write_bytes(picture)
+    return folder
+
+
+def arguments(data, workdir):
+    return ["--flagfile=smoke.flags", f"--dataset=folder:{data}", f"--workdir={workdir}", *SHORT]
+
+
+def run(*argv, status=0):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", *argv])
+        assert train.main() == status
+
+
+def test_the_whole_chain(data, tmp_path):
+    workdir = tmp_path / "run"
+    run(*arguments(data, workdir), *FLAGS, "--iw_samples=3")
+    scores = json.loads((workdir / "evaluation.json").read_text())
+    bounds = scores["bits_per_dim"]
+    assert set(bounds) == {"uniform", "learned", "uniform_iw3", "learned_iw3", "shuffled codes"}
+    for name in ("uniform", "learned"):
+        assert bounds[f"{name}_iw3"]["bits_per_dim"] <= bounds[name]["bits_per_dim"]
+    assert bounds["shuffled codes"]["rate_bits_per_dim"] == pytest.approx(bounds["uniform"]["rate_bits_per_dim"])
+    assert (workdir / "samples" / "samples.png").exists()
+    signatures = tf.saved_model.load(str(workdir / "export" / "model" / "1")).signatures
+    x = np.zeros((2, 8, 8, 3), np.uint8)
+    codes = signatures["encode"](image=x)["codes"]
+    drawn = [signatures[name](**given)["image"] for name, given in (
+        ("reconstruct", {"image": x}), ("decode", {"codes": codes}), ("decode", {"codes": codes}),
+    )]  # fmt: skip
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[1], drawn[2])
+    assert signatures["sample"](
+        seed=tf.constant(3), label=tf.constant([0, 1]), temperature=tf.constant(1.0)
+    )["image"].shape == (2, 8, 8, 3)  # fmt: skip
+
+
+def test_without_codes_nothing_is_spent_on_them(data, tmp_path):
+    workdir = tmp_path / "run"
+    run(*arguments(data, workdir), *FLAGS, "--pixelcnn_codes=false", "--stages=vqvae,evaluate")
+    bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
+    assert set(bounds) == {"without codes"}
+    assert bounds["without codes"]["rate_bits_per_dim"] == 0.0
+
+
+def test_codings_of_a_residual_quantizer_are_refused_before_any_work(data, tmp_path, capsys):
+    run(*arguments(data, tmp_path / "run"), "--quantizer=residual", "--iw_samples=2", status=2)
+    assert "--iw_samples=2" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "vqvae" / "result.json").exists()
