@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.hierarchy.layout import pack, space_from_depth, unpack
+from vq_vae_tf.hierarchy.layout import space_from_depth, unpack
 
 Tensor = Any
 
@@ -39,8 +39,8 @@ class TwoLevelNetwork(keras.layers.Layer):
         if not fits or top.channels * bottom.channels != 1 or not bottom.condition_features or top.condition_features:
             raise ValueError(
                 f"{self.name}: top is over {top.symbol_shape} with condition_features={top.condition_features}, bottom "
-                f"over {bottom.symbol_shape} with {bottom.condition_features}; expected (h, w) with none and a multiple "
-                "of both sides with some."
+                f"over {bottom.symbol_shape} with {bottom.condition_features}; expected (h, w) with none and a "
+                "multiple of both sides with some."
             )
         if (top.num_symbols, top.num_labels) != (bottom.num_symbols, bottom.num_labels):
             raise ValueError(

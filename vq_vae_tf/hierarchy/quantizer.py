@@ -82,8 +82,8 @@ class TwoLevelQuantizer(keras.layers.Layer):
         shape = tuple(input_shape)
         if len(shape) != 4 or any(side is not None and side % self.factor for side in shape[1:3]):
             raise ValueError(
-                f"{self.name}: z of shape {shape}; expected [batch, height, width, dim] with height and width multiples "
-                f"of {self.factor} (levels_apart={self.levels_apart})."
+                f"{self.name}: z of shape {shape}; expected [batch, height, width, dim] with height and width "
+                f"multiples of {self.factor} (levels_apart={self.levels_apart})."
             )
         joined = (*shape[:3], shape[3] + self.embedding_dim)
         for layers in (self.down, [self.top], self.up):

@@ -119,7 +119,9 @@ def _image_shape(builder: Any, name: str, image_size: int) -> tuple[int, int, in
         raise UserError(f"data set {name!r} has features {sorted(features)}, expected one called 'image'.")
     image = features["image"]
     if len(image.shape) != 3 or image.shape[2] is None or image.np_dtype != np.uint8:
-        raise UserError(f"the images of {name!r} are {image.np_dtype} {image.shape}, expected uint8 with known channels.")
+        raise UserError(
+            f"the images of {name!r} are {image.np_dtype} {image.shape}, expected uint8 with known channels."
+        )
     height, width, channels = image.shape
     if image_size:
         return image_size, image_size, channels
