@@ -78,7 +78,7 @@ def test_top_codes_reach_every_bottom_code_and_never_the_other_way(name):
         row = 1 + int(order[where])
         batch[(row, *where)] = (batch[(row, *where)] + 1) % K
     logits = _numpy(prior({"codes": batch, "label": np.zeros(21, np.int32)}))
-    changed = np.abs(logits - logits[0]).max(-1) > 1e-7
+    changed = np.abs(logits - logits[0]).max(-1) > 2e-6  # beyond what a matrix product differs by from row to row
     for t in range(20):
         after = order > t
         assert not changed[t + 1][~after].any()
