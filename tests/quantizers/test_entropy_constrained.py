@@ -50,3 +50,26 @@ def test_running_distribution_is_the_smoothed_average_use():
 def test_impossible_distributions_are_refused(probabilities):
     with pytest.raises(ValueError, match=r"received probabilities=.*; expected"):
         EntropyConstrainedQuantizer(4, 2, probabilities=probabilities)
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_gradients_are_those_of_the_chosen_code(ema_decay, gradients):
+    """The price moves the choice, and nothing else: no gradient comes from it."""
+    p = [0.7, 0.1, 0.1, 0.05, 0.05]
+    layer = EntropyConstrainedQuantizer(
+        5, 3, 0.8, p, commitment_cost=0.6, ema_decay=ema_decay, initialization="random_normal", revive_below=0
+    )
+    layer.build((None, 3))
+    z, upstream = _z(12, 3), _z(12, 3, seed=1)
+    codebook = ops.convert_to_numpy(layer.codebook)
+    distance = np.square(z[:, None].astype("float64") - codebook).sum(-1)
+    codes = (distance - 0.8 * np.log2(p)).argmin(1)
+    assert (codes != distance.argmin(1)).any()
+    to_z, *to_codebook = gradients(layer, z, upstream)
+    difference = 2 * (z - codebook[codes]) / z.size
+    np.testing.assert_allclose(to_z, upstream + 0.6 * difference, atol=1e-6)
+    expected = np.zeros_like(codebook)
+    np.add.at(expected, codes, -difference)
+    for given in to_codebook:
+        np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert len(to_codebook) == (ema_decay is None)

@@ -37,3 +37,19 @@ def test_sure_and_extreme_vectors_have_a_finite_loss():
     layer = LookupFreeQuantizer(2, commitment_cost=0.0)
     layer(np.full((4, 2), 1e6, "float32"))
     np.testing.assert_allclose(float(sum(layer.losses)), 0.0, atol=1e-5)
+
+
+def test_gradients_by_hand(gradients):
+    """dH(q)/dl = -l q (1 - q) where q = sigmoid(l), and dH(m)/dq = log((1 - m) / m) / n where m is the mean of q."""
+    layer = LookupFreeQuantizer(3, commitment_cost=0.5, entropy_weight=0.3, diversity=0.7, temperature=2.0)
+    layer.build((None, 3))
+    z, upstream = np.random.default_rng(0).normal(size=(2, 9, 3))
+    (to_z,) = gradients(layer, z.astype("float32"), upstream.astype("float32"))
+    logits = 4 / 2.0 * z
+    on = 1 / (1 + np.exp(-logits))
+    sure = -logits * on * (1 - on) / len(z)
+    mean = on.mean(0)
+    spread = np.log((1 - mean) / mean) * on * (1 - on) / len(z)
+    commitment = 2 * (z - np.where(z > 0, 1, -1)) / z.size
+    expected = upstream + 0.5 * commitment + 0.3 * (4 / 2.0) * (sure - 0.7 * spread)
+    np.testing.assert_allclose(to_z, expected, atol=1e-6)
