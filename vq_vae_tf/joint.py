@@ -48,16 +48,21 @@ class JointQuantizer(EntropyConstrainedQuantizer):
 
     def _build_state(self) -> None:
         super()._build_state()
-        self.network.build()
+        if not self.network.built:  # a network out of a config may be
+            self.network.build()
 
     def _check_shape(self, shape: tuple[int | None, ...]) -> None:
         super()._check_shape(shape)
         grid = tuple(shape[1:-1])
-        if grid and grid != self.network.symbol_shape:
+        if grid != self.network.symbol_shape:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}' received an input over the grid {grid}; expected that of its "
                 f"network, {self.network.symbol_shape}."
             )
+
+    def _ensure_built(self) -> None:
+        if not self.built:
+            self.build((None, *self.network.symbol_shape, self.embedding_dim))
 
     def code_bits_of(self, vectors: Any) -> Any:
         """-log2 p(j | n_<t): float32 `[n, num_embeddings]` of float32 `[n, embedding_dim]`, whole grids in order."""
