@@ -1,0 +1,118 @@
+"""Clips of rendered walks and of folders of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.video.data import open_video_data
+from vq_vae_tf.modalities.video.source import cut_episodes, in_memory
+
+
+def episode(folder, count, first=0, actions=None):
+    """`count` frames of 8x8 whose grey value says which they are."""
+    folder.mkdir(parents=True)
+    for i in range(count):
+        image = np.full((8, 8, 3), first + i, np.uint8)
+        (folder / f"{i + 1:06d}.png").write_bytes(tf.io.encode_png(image).numpy())
+    if actions is not None:
+        (folder / "actions.txt").write_text("\n".join(actions) + "\n")
+
+
+@pytest.fixture
+def episodes(tmp_path):
+    root = tmp_path / "episodes"
+    for number, first in enumerate((0, 50, 100)):
+        episode(root / f"e{number}", 5, first, ["up", "down", "up", "left"])
+    return root
+
+
+def values(data, split):
+    """Grey value of every frame and name of every action, clip by clip."""
+    (batch,) = data.clips(split, 99)
+    x = batch["x"].numpy()
+    assert (x == x[:, :, :1, :1, :1]).all()
+    return x[:, :, 0, 0, 0].tolist(), [[data.action_names[a] for a in row] for row in batch["actions"].numpy()]
+
+
+def test_a_folder_is_cut_into_clips_in_order_with_their_actions(episodes):
+    data = open_video_data(f"folder:{episodes}", clip_length=2)
+    assert data.action_names == ("down", "left", "up")
+    assert data.sizes["train"] == 8
+    assert data.sizes["test"] == 4
+    seen = []
+    for split in ("train", "test"):
+        frames, actions = values(data, split)
+        assert actions == [["up", "down"], ["up", "left"]] * (len(frames) // 2)
+        seen += frames
+    assert sorted(seen) == [[v, v + 1] for v in (0, 2, 50, 52, 100, 102)]
+    flat = np.concatenate([b["x"].numpy() for b in data.examples("train", 3)])
+    np.testing.assert_array_equal(flat[:, 0, 0, 0], np.ravel(values(data, "train")[0]))
+
+
+def test_a_folder_without_actions(tmp_path):
+    for number in range(3):
+        episode(tmp_path / f"e{number}", 4)
+    data = open_video_data(f"folder:{tmp_path}", clip_length=4, validation_size=1)
+    assert data.action_names == ()
+    assert [data.sizes[s] for s in ("train", "validation", "test")] == [4, 4, 4]
+
+
+def test_what_is_wrong_with_a_folder_is_said(episodes, tmp_path):
+    def refused(match, **how):
+        with pytest.raises(UserError, match=match):
+            open_video_data(f"folder:{episodes}", **{"clip_length": 4, **how})
+
+    refused("5 frames, expected at least the 6 of --clip_length", clip_length=6)
+    refused("validation_size=2: .* 2 training episodes", validation_size=2)
+    (episodes / "e1" / "actions.txt").write_text("up\ndown\n")
+    refused("e1/actions.txt: 2 actions in 2 lines for 5 frames")
+    (episodes / "e1" / "actions.txt").unlink()
+    refused("e1: no actions.txt, but e0 has one")
+    (episodes / "e1" / "actions.txt").write_text("up\n" * 5)
+    (episodes / "e1" / "000002.png").write_bytes(b"\x89PNG but not really")
+    refused("e1/000002.png is no readable picture")
+    with pytest.raises(UserError, match="no such folder"):
+        open_video_data(f"folder:{tmp_path / 'nowhere'}")
+    with pytest.raises(UserError, match="no data set of --modality=video"):
+        open_video_data("cifar10")
+
+
+def test_in_memory_holds_out_the_end_and_cuts_what_is_asked():
+    frames = np.arange(2 * 7, dtype=np.uint8).reshape(2, 7, 1, 1, 1).repeat(3, -1)
+    clips, actions = cut_episodes("x", frames, frames[..., 0, 0, 0].astype(np.int32), 3)
+    np.testing.assert_array_equal(clips[..., 0, 0, 0], [[0, 1, 2], [3, 4, 5], [7, 8, 9], [10, 11, 12]])
+    np.testing.assert_array_equal(actions, clips[..., 0, 0, 0])
+    with pytest.raises(UserError, match="have 7 frames"):
+        cut_episodes("x", frames, actions, 8)
+    data = in_memory("x", {"train": (clips, actions)}, ("a",), validation_size=1, max_examples=2)
+    assert data.sizes == {"train": 6, "validation": 3}
+    (held,) = data.clips("validation", 9)
+    np.testing.assert_array_equal(held["actions"], [[10, 11, 12]])
+    with pytest.raises(UserError, match="has 4 training clips"):
+        in_memory("x", {"train": (clips, actions)}, ("a",), validation_size=4)
+
+
+def test_walks_are_rendered_once_and_actions_say_how_they_turn(tmp_path):
+    pytest.importorskip("vizdoom", reason="needs the extra `vizdoom`")
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    data = open_video_data("vizdoom/tiny", tmp_path, clip_length=4)
+    assert data.sizes == {"train": 64, "test": 16, "unseen": 8}
+    assert data.image_shape == (32, 32, 3)
+    (batch,) = data.clips("train", 99)
+    x, actions = batch["x"].numpy(), batch["actions"].numpy()
+    assert x.shape == (16, 4, 32, 32, 3)
+    assert actions.shape == (16, 4)
+    assert len(np.unique(actions)) > 1
+    steps = np.abs(np.diff(x.astype(float), axis=1)).mean()
+    assert 1.0 < steps < np.abs(x[:8].astype(float) - x[8:]).mean(), "frames of a clip do not follow one another"
+    again = open_video_data("vizdoom/tiny", tmp_path, image_size=16, clip_length=4, max_examples=2)
+    (small,) = again.clips("train", 99)
+    blocks = x[:2].reshape(2, 4, 16, 2, 16, 2, 3).mean((3, 5))
+    np.testing.assert_array_equal(small["x"], np.round(blocks).astype(np.uint8))
+    with pytest.raises(UserError, match="no such configuration"):
+        open_video_data("vizdoom/huge", tmp_path)

@@ -1,0 +1,1 @@
+"""Video: frames and the actions between them."""

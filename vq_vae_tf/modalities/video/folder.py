@@ -1,0 +1,130 @@
+"""A folder of episodes, each a folder of numbered frames and, if wished, a file of actions, as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.image.pictures import read_pictures
+from vq_vae_tf.modalities.image.source import ImageData
+from vq_vae_tf.modalities.video.source import VideoData
+
+ACTIONS_FILE = "actions.txt"
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
+_TEST_PART = 0.1
+
+
+@dataclass(frozen=True)
+class _Episode:
+    name: str
+    frames: tuple[str, ...]  # paths, in order
+    actions: tuple[str, ...]  # names, one a frame; empty: not known
+
+
+def open_folder(
+    root: str | Path, image_size: int, clip_length: int, validation_size: int = 0, max_examples: int = 0
+) -> VideoData:
+    """Opens `root/EPISODE/000001.png, 000002.png, ...` as a data set; frames follow the order of their names.
+
+    `root/EPISODE/actions.txt` holds the name of an action a line: line t leads from frame t to the next one (the last
+    frame may have none). Either every episode has it, or none. An episode is cut into clips of `clip_length` frames;
+    what is left over goes. About a tenth of the episodes by the hash of their names, at least one, is the test split;
+    validation is the `validation_size` episodes next by hash. max_examples: episodes of each split at most; 0: all.
+
+    Raises: UserError for a missing or empty folder, an episode shorter than a clip, actions of another number than
+    frames, frames that cannot be read or that have several sizes when image_size is 0.
+    """
+    root = Path(root).expanduser()
+    episodes = [_read_episode(path, clip_length) for path in _episode_folders(root)]
+    with_actions = [episode for episode in episodes if episode.actions]
+    if with_actions and len(with_actions) < len(episodes):
+        without = next(episode.name for episode in episodes if not episode.actions)
+        raise UserError(f"{root / without}: no {ACTIONS_FILE}, but {with_actions[0].name} has one; give all or none.")
+    names = tuple(sorted({action for episode in episodes for action in episode.actions}))
+    parts = {
+        split: chosen[: max_examples or None] for split, chosen in _splits(root, episodes, validation_size).items()
+    }
+    clips = {split: [clip for e in chosen for clip in _clips(e, clip_length)] for split, chosen in parts.items()}
+    images = _images(
+        root, {split: [f for c in chosen for f in c.frames] for split, chosen in clips.items()}, image_size
+    )
+    actions = {
+        split: np.array([list(map(names.index, c.actions)) or [0] * clip_length for c in chosen], np.int32)
+        for split, chosen in clips.items()
+    }
+    return VideoData(images, clip_length, names, actions)
+
+
+def _episode_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise UserError(f"--dataset=folder:{root}: no such folder, expected one with a folder for each episode.")
+    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(found) < 2:
+        raise UserError(
+            f"--dataset=folder:{root}: {len(found)} episode folders, expected at least 2, one to train on and one to "
+            "test on; give EPISODE/000001.png and so on."
+        )
+    return found
+
+
+def _read_episode(folder: Path, clip_length: int) -> _Episode:
+    frames = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    if len(frames) < clip_length:
+        raise UserError(
+            f"{folder}: {len(frames)} frames, expected at least the {clip_length} of --clip_length; give a longer "
+            "episode or shorter clips."
+        )
+    return _Episode(folder.name, tuple(frames), _read_actions(folder / ACTIONS_FILE, len(frames)))
+
+
+def _read_actions(path: Path, frames: int) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give the name of an action a line.") from None
+    if len(lines) not in (frames - 1, frames) or not all(lines):
+        raise UserError(
+            f"{path}: {sum(map(bool, lines))} actions in {len(lines)} lines for {frames} frames; expected one a frame, "
+            "or one less."
+        )
+    return (*lines, lines[-1])[:frames]  # the last one leads nowhere
+
+
+def _splits(root: Path, episodes: list[_Episode], validation_size: int) -> dict[str, list[_Episode]]:
+    ordered = sorted(episodes, key=lambda episode: _hash(episode.name))
+    count = max(1, sum(_hash(episode.name) < _TEST_PART for episode in ordered))
+    rest = ordered[count:]
+    if validation_size >= len(rest):
+        raise UserError(f"--validation_size={validation_size}: {root} has {len(rest)} training episodes; give fewer.")
+    parts = {"train": rest[validation_size:], "validation": rest[:validation_size], "test": ordered[:count]}
+    return {split: sorted(chosen, key=lambda episode: episode.name) for split, chosen in parts.items()}
+
+
+def _clips(episode: _Episode, length: int) -> list[_Episode]:
+    starts = range(0, len(episode.frames) - length + 1, length)
+    return [_Episode(episode.name, episode.frames[s : s + length], episode.actions[s : s + length]) for s in starts]
+
+
+def _images(root: Path, files: dict[str, list[str]], image_size: int) -> ImageData:
+    paths = [path for chosen in files.values() for path in chosen]
+    pictures = read_pictures(paths, image_size)
+    if not pictures.readable.all():
+        bad = paths[int(np.argmin(pictures.readable))]
+        raise UserError(f"{bad} is no readable picture, and an episode cannot miss a frame; write the frame again.")
+    stores, first = {}, 0
+    for split, chosen in files.items():
+        stores[split] = partial(pictures.store, slice(first, first + len(chosen)), None)
+        first += len(chosen)
+    sizes = {split: len(chosen) for split, chosen in files.items()}
+    return ImageData(f"folder:{root}", pictures.shape, (), sizes, 0, stores)
+
+
+def _hash(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
