@@ -1,0 +1,117 @@
+"""The next frame given past frames and an action."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.autoregressive import GatedPixelCNN, sample_naive
+from vq_vae_tf.dynamics import FRAME_SEED, Dynamics, PastEncoder
+
+K, GRID, CONTEXT = 3, (2, 3), 2
+
+
+def _dynamics(actions=2, shake=0.3, **changes):
+    keras.utils.set_random_seed(0)
+    sizes = {"num_codes": K, "grid": GRID, "context": CONTEXT, "num_actions": actions, "features": 8, "num_layers": 2}
+    network = GatedPixelCNN(K, GRID, condition_features=8, features=8, num_layers=1, head_features=16)
+    model = Dynamics(network, PastEncoder(**sizes | changes))
+    model.build()
+    for weight in model.trainable_weights:
+        weight.assign(weight + shake * keras.random.normal(weight.shape, dtype=weight.dtype))
+    return model
+
+
+def _codes(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, K, (*shape, *GRID)).astype(np.int32)
+
+
+def _given(batch):
+    return {"past": _codes(batch, CONTEXT, seed=1), "action": (np.arange(batch) % 2).astype(np.int32)}
+
+
+def _numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def test_log_prob_is_the_networks_under_the_map_of_the_past():
+    model, codes, given = _dynamics(), _codes(3), _given(3)
+    logits = model.network(codes, {"map": model.past(given["past"], given["action"])})
+    expected = -_numpy(ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)).sum((1, 2))
+    np.testing.assert_allclose(_numpy(model.log_prob(codes, given)), expected, rtol=1e-5)
+    terms = model.loss_terms({"codes": codes, **given})
+    np.testing.assert_allclose(_numpy(terms["loss"]), -expected.mean() / 6, rtol=1e-5)
+
+
+def test_every_past_frame_and_the_action_count_and_a_frame_is_known_by_its_place():
+    model, codes, given = _dynamics(), _codes(1), _given(1)
+    base = _numpy(model.log_prob(codes, given))
+    for frame in range(CONTEXT):
+        past = given["past"].copy()
+        past[0, frame, 0, 0] = (past[0, frame, 0, 0] + 1) % K
+        assert abs(_numpy(model.log_prob(codes, {**given, "past": past})) - base) > 1e-4
+    assert abs(_numpy(model.log_prob(codes, {**given, "action": 1 - given["action"]})) - base) > 1e-4
+    assert abs(_numpy(model.log_prob(codes, {**given, "past": given["past"][:, ::-1]})) - base) > 1e-4
+
+
+def test_a_rollout_draws_frame_by_frame_and_shifts_them_into_the_past():
+    model, past = _dynamics(), _codes(2, CONTEXT, seed=1)
+    actions = np.array([[0, 1, 1], [1, 0, 1]], np.int32)
+    expected, seen = [], past
+    for i in range(3):
+        condition = model.seen({"past": seen, "action": actions[:, i]})
+        now = _numpy(sample_naive(model.network, 2, 5 + i * FRAME_SEED, condition, 0.9))
+        expected.append(now)
+        seen = np.concatenate([seen[:, 1:], now[:, None]], axis=1)
+    drawn = _numpy(model.rollout(past, actions, 5, 0.9))
+    np.testing.assert_array_equal(drawn, np.stack(expected, axis=1))
+    assert len({frame.tobytes() for frame in drawn.reshape(6, -1)}) > 1
+
+
+def test_it_learns_a_world_that_moves_as_the_action_says():
+    """Frames shift left or right by one with wrap-around: after learning, what an action gives is certain."""
+    model, random = _dynamics(shake=0.0), np.random.default_rng(0)
+
+    def batch(count, seed):
+        past = _codes(count, CONTEXT, seed=seed)
+        action = random.integers(0, 2, count).astype(np.int32)
+        codes = np.stack([np.roll(p[-1], 1 if a else -1, axis=1) for p, a in zip(past, action, strict=True)])
+        return {"codes": codes, "past": past, "action": action}
+
+    model.compile(keras.optimizers.Adam(2e-2), jit_compile=False)
+    model.fit(batch(2048, 1), batch_size=64, epochs=4, verbose=0)
+    test = batch(64, 2)
+    given = {name: test[name] for name in ("past", "action")}
+    assert _numpy(model.bits_per_code(test["codes"], given)).mean() < 0.1
+    wrong = {**given, "action": 1 - given["action"]}
+    assert _numpy(model.bits_per_code(test["codes"], wrong)).mean() > 1.0
+    drawn = _numpy(model.rollout(test["past"], np.stack([given["action"]] * 3, axis=1), 0))
+    assert (drawn[:, 2] == test["past"][:, -1]).mean() > 0.9  # three steps of three columns come round
+
+
+def test_without_actions_only_their_number_counts():
+    model, past = _dynamics(actions=0), _codes(1, CONTEXT)
+    drawn = _numpy(model.rollout(past, np.zeros((1, 2), np.int32), 3))
+    np.testing.assert_array_equal(drawn, _numpy(model.rollout(past, np.ones((1, 2), np.int32), 3)))
+
+
+def test_keras_file_round_trip(tmp_path):
+    model, codes, given = _dynamics(), _codes(2), _given(2)
+    model.save(tmp_path / "dynamics.keras")
+    loaded = keras.saving.load_model(tmp_path / "dynamics.keras")
+    assert isinstance(loaded, Dynamics)
+    np.testing.assert_array_equal(_numpy(loaded.log_prob(codes, given)), _numpy(model.log_prob(codes, given)))
+
+
+def test_what_does_not_fit_is_named():
+    model, codes, given = _dynamics(), _codes(2), _given(2)
+    with pytest.raises(ValueError, match=r"past codes of shape \(2, 1, 2, 3\) given; expected \[batch, \(2, 2, 3\)\]"):
+        model.log_prob(codes, {**given, "past": given["past"][:, :1]})
+    with pytest.raises(ValueError, match="no action given"):
+        model.log_prob(codes, {"past": given["past"]})
+    with pytest.raises(ValueError, match=r"actions in 0\.\.2 given; expected 0\.\.1"):
+        model.log_prob(codes, {**given, "action": np.array([0, 2])})
+    with pytest.raises(ValueError, match="expected the same number of codes, grid and features"):
+        _dynamics(features=4)
