@@ -12,6 +12,7 @@ from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
+from vq_vae_tf.dynamics import Dynamics, PastEncoder
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
@@ -200,6 +201,44 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
         dtype=precision,
     )
     model = Prior(network, name="prior", dtype=precision)
+    model.build()
+    return model
+
+
+def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, precision: str = "float32") -> Dynamics:
+    """The prior of a frame's codes given those before it and one of so many actions (0: none); sizes as in codes.
+
+    `manifest` is of clips `[time, h, w]`.
+    """
+    prior, video = config.prior, config.video
+    if manifest.num_codebooks is not None or len(manifest.code_shape) != 3:
+        raise UserError(
+            f"--quantizer={config.quantizer.quantizer} gives several codes at each place, but --modality=video "
+            "predicts one; give --quantizer=vector."
+        )
+    _, height, width = manifest.code_shape
+    network = GatedPixelCNN(
+        num_symbols=manifest.num_codes,
+        symbol_shape=(height, width),
+        condition_features=video.past_units,
+        features=prior.prior_units,
+        num_layers=prior.prior_layers,
+        dropout=prior.prior_dropout,
+        name="network",
+        dtype=precision,
+    )
+    past = PastEncoder(
+        manifest.num_codes,
+        (height, width),
+        context=video.past_frames,
+        num_actions=num_actions if video.use_actions else 0,
+        features=video.past_units,
+        num_layers=video.past_layers,
+        dropout=prior.prior_dropout,
+        name="past",
+        dtype=precision,
+    )
+    model = Dynamics(network, past, name="prior", dtype=precision)
     model.build()
     return model
 

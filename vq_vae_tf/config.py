@@ -72,6 +72,18 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class VideoConfig:
+    """Video."""
+
+    clip_length: int = _option(16, "frames of a clip; episodes are cut into clips", minimum=2)
+    past_frames: int = _option(6, "frames from whose codes the next frame is predicted", minimum=1)
+    future_frames: int = _option(10, "frames imagined by evaluation", minimum=1, identity=False)
+    use_actions: bool = _option(True, "condition the next frame on the action, where actions are known")
+    past_units: int = _option(64, "width of the map that the past frames become", minimum=1)
+    past_layers: int = _option(6, "layers from the past frames to the map", minimum=1)
+
+
+@dataclass(frozen=True)
 class QuantizerConfig:
     """Quantizer."""
 
@@ -182,6 +194,7 @@ class Config:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     audio: AudioConfig = AudioConfig()
+    video: VideoConfig = VideoConfig()
     quantizer: QuantizerConfig = QuantizerConfig()
     training: TrainingConfig = TrainingConfig()
     prior: PriorConfig = PriorConfig()
@@ -199,6 +212,11 @@ class Config:
         strides = self.audio.audio_strides.split(",")
         if not all(part.strip().isdigit() and int(part) >= 1 for part in strides):
             raise UserError(f"--audio_strides={self.audio.audio_strides} are not strides; give numbers such as 2,2,4.")
+        if self.video.past_frames >= self.video.clip_length:
+            raise UserError(
+                f"--past_frames={self.video.past_frames} leave nothing to predict in a clip of --clip_length="
+                f"{self.video.clip_length} frames; give fewer."
+            )
 
 
 @dataclass(frozen=True)
