@@ -111,12 +111,12 @@ def test_damaged_file_is_named(written, damage):
         codes.training_batches(4, seed=0)
 
 
-def rewrite_manifest(directory, manifest: CodeManifest):
+def rewrite_manifest(directory, manifest: CodeManifest, without=""):
     """A manifest that is whole and valid, but says something else about the same files."""
     from vq_vae_tf.codes import _digest
     from vq_vae_tf.files import write_json
 
-    content = dataclasses.asdict(manifest)
+    content = {name: value for name, value in dataclasses.asdict(manifest).items() if name != without}
     write_json(directory / MANIFEST, content | {"sha256": _digest(content)})
 
 
@@ -160,6 +160,24 @@ def test_damaged_manifest_is_named(written, damage):
     path.write_text(changed[damage])
     with pytest.raises(UserError, match=MANIFEST):
         read_manifest(written[0])
+
+
+def test_layout_is_kept_and_an_unknown_one_refused(written):
+    directory, data, manifest = written
+    assert manifest.layout == "raster"
+    write(directory, data, layout="two_level")
+    assert read_manifest(directory).layout == "two_level"
+    with pytest.raises(ValueError, match="layout='spiral'"):
+        write(directory, data, layout="spiral")
+    rewrite_manifest(directory, dataclasses.replace(manifest, layout="spiral"))
+    with pytest.raises(UserError, match="layout 'spiral', expected one of raster, two_level"):
+        read_manifest(directory)
+
+
+def test_manifests_from_before_the_layout_had_a_name_are_read(written):
+    directory, _, manifest = written
+    rewrite_manifest(directory, manifest, without="layout")
+    assert open_codes(directory).manifest == manifest
 
 
 @pytest.mark.parametrize("codes", [[[0, 7]], [[-1, 0]], [[1, 2, 3]]])

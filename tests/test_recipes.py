@@ -61,7 +61,7 @@ def test_recipe_says_what_it_is(path):
     assert any("Command:" in line for line in header)
 
 
-@pytest.mark.parametrize("name", build.QUANTIZERS)
+@pytest.mark.parametrize("name", [*build.QUANTIZERS, *build.GRID_QUANTIZERS])
 def test_every_quantizer_can_be_asked_for(name):
     values = {
         "quantizer": name,
@@ -70,6 +70,8 @@ def test_every_quantizer_can_be_asked_for(name):
         "embedding_dim": 8,
         "num_codebooks": 4,
         "levels": "4,4",
+        "prior_units": 8,
+        "prior_layers": 1,
     }
     config = config_lib.replace(config_lib.Config(), data_variance=0.05, **values)
     vqvae = build.build_vqvae(config, (8, 8, 3))

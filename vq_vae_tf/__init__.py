@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample
     from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
     from vq_vae_tf.errors import UserError
+    from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
+    from vq_vae_tf.joint import JointQuantizer
     from vq_vae_tf.modalities.image.decoder import ImageDecoder
     from vq_vae_tf.modalities.image.encoder import ImageEncoder
     from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
@@ -44,12 +46,16 @@ _HOMES = {
     "Gaussian": "modalities.image.likelihood",
     "ImageDecoder": "modalities.image.decoder",
     "ImageEncoder": "modalities.image.encoder",
+    "JointQuantizer": "joint",
     "LookupFreeQuantizer": "quantizers",
     "Prior": "prior",
     "ProductQuantizer": "quantizers",
     "ResidualQuantizer": "quantizers",
     "SimVQ": "quantizers",
     "Transformer": "autoregressive",
+    "TwoLevelNetwork": "hierarchy",
+    "TwoLevelPrior": "hierarchy",
+    "TwoLevelQuantizer": "hierarchy",
     "UniformPrior": "prior",
     "UserError": "errors",
     "VQVAE": "vqvae",
@@ -69,12 +75,16 @@ __all__ = [
     "Gaussian",
     "ImageDecoder",
     "ImageEncoder",
+    "JointQuantizer",
     "LookupFreeQuantizer",
     "Prior",
     "ProductQuantizer",
     "ResidualQuantizer",
     "SimVQ",
     "Transformer",
+    "TwoLevelNetwork",
+    "TwoLevelPrior",
+    "TwoLevelQuantizer",
     "UniformPrior",
     "UserError",
     "VectorQuantizer",

@@ -14,6 +14,9 @@ from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, PastEncoder
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
+from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
+from vq_vae_tf.joint import JointQuantizer
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
 from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, Spectral
@@ -22,13 +25,14 @@ from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
 from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, Gaussian, Likelihood
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.quantizers import QUANTIZERS
-from vq_vae_tf.quantizers.base import Quantizer
+from vq_vae_tf.quantizers import QUANTIZERS, VectorQuantizer
 from vq_vae_tf.training.options import TrainingOptions
 from vq_vae_tf.vqvae import VQVAE
 
 PIXELCNN = "pixelcnn"
 """The `--likelihood` that is made of a network; the others are in LIKELIHOODS."""
+GRID_QUANTIZERS = (TWO_LEVEL, "joint")
+"""Each `--quantizer` that is made for one grid `(height, width)`; those of QUANTIZERS take vectors of any."""
 
 
 def open_data(config: Config) -> ImageData:
@@ -44,20 +48,45 @@ def open_data(config: Config) -> ImageData:
     )
 
 
-def build_quantizer(config: Config) -> Quantizer:
-    """The quantizer that the config names."""
-    q = config.quantizer
-    if q.quantizer not in QUANTIZERS:
-        raise UserError(f"--quantizer={q.quantizer} is not known; choose one of {', '.join(QUANTIZERS)}.")
-    if config.evaluation.iw_samples > 1 and q.quantizer == "residual":
+def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "float32") -> Any:
+    """The quantizer that the config names, for z over `grid`; `precision` is that of its convolutions, if any."""
+    name = config.quantizer.quantizer
+    if name not in QUANTIZERS and name not in GRID_QUANTIZERS:
+        known = ", ".join((*QUANTIZERS, *GRID_QUANTIZERS))
+        raise UserError(f"--quantizer={name} is not known; choose one of {known}.")
+    if name in GRID_QUANTIZERS and len(grid) != 2:
+        raise UserError(f"--quantizer={name} is for images; choose one of {', '.join(QUANTIZERS)}.")
+    if config.evaluation.iw_samples > 1 and name in ("residual", TWO_LEVEL):
         raise UserError(
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
-            "--quantizer=residual does not have; give --iw_samples=1."
+            f"--quantizer={name} does not have; give --iw_samples=1."
         )
     try:
-        return QUANTIZERS[q.quantizer](**_quantizer_arguments(config)[q.quantizer], name="quantizer")
+        if name == TWO_LEVEL:
+            return _two_level_quantizer(config, grid, precision)
+        arguments = _quantizer_arguments(config)
+        if name == "joint":
+            network = _network(config, num_symbols=config.quantizer.num_embeddings, symbol_shape=grid)
+            return JointQuantizer(**arguments["entropy_constrained"], network=network, name="quantizer")
+        return QUANTIZERS[name](**arguments[name], name="quantizer")
     except ValueError as error:
-        raise UserError(f"--quantizer={q.quantizer}: {error}") from error
+        raise UserError(f"--quantizer={name}: {error}") from error
+
+
+def _two_level_quantizer(config: Config, grid: tuple[int, ...], precision: str) -> TwoLevelQuantizer:
+    model, apart = config.model, config.quantizer.levels_apart
+    if any(side % 2**apart for side in grid):
+        raise UserError(
+            f"--quantizer={TWO_LEVEL}: the grid {grid[0]}x{grid[1]} of the finer codes does not divide by {2**apart} "
+            f"(--levels_apart={apart}); give --image_size as a multiple of {2 ** (apart + model.downsamplings)}."
+        )
+    codebook = _quantizer_arguments(config)["vector"]
+    books = {
+        name: VectorQuantizer(**{**codebook, "seed": codebook["seed"] + i}, name=name)
+        for i, name in enumerate(("top", "bottom"))
+    }
+    sizes = {"units": model.units, "residual_units": model.residual_units, "residual_blocks": model.residual_blocks}
+    return TwoLevelQuantizer(**books, levels_apart=apart, **sizes, name="quantizer", dtype=precision)
 
 
 def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
@@ -113,7 +142,9 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
             f"Images of {image_shape[0]}x{image_shape[1]} do not divide by {step} (--downsamplings="
             f"{model.downsamplings}); give --image_size as a multiple of {step}."
         )
-    likelihood, quantizer = build_likelihood(config, image_shape, precision), build_quantizer(config)
+    grid = (image_shape[0] // step, image_shape[1] // step)
+    quantizer = build_quantizer(config, grid, precision)
+    likelihood = build_likelihood(config, image_shape, precision)
     sizes: dict[str, Any] = {
         "units": model.units,
         "residual_units": model.residual_units,
@@ -164,7 +195,8 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
             f"--window={config.audio.window} does not divide by {hop} (--audio_strides={config.audio.audio_strides}); "
             f"give a multiple of {hop}."
         )
-    likelihood, quantizer = build_audio_likelihood(config, precision), build_quantizer(config)
+    quantizer = build_quantizer(config, (config.audio.window // hop,))
+    likelihood = build_audio_likelihood(config, precision)
     sizes: dict[str, Any] = {
         "strides": strides,
         "units": model.units,
@@ -185,24 +217,35 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
 
 
 def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:
-    """The prior over the codes that `manifest` describes; every size comes from there."""
+    """The prior over the codes that `manifest` describes; every size, and the kind of prior, comes from there."""
+    sizes: dict[str, Any] = {
+        "num_symbols": manifest.num_codes,
+        "num_labels": manifest.num_labels if config.prior.prior_labels else 0,
+        "dropout": config.prior.prior_dropout,
+        "dtype": precision,
+    }
+    shape = tuple(manifest.code_shape)
+    if manifest.layout == TWO_LEVEL:
+        factor, features = factor_of(shape[-1]), config.prior.prior_units
+        top = _network(config, symbol_shape=shape[:-1], **{**sizes, "name": "top"})
+        fine = tuple(side * factor for side in shape[:-1])
+        bottom = _network(config, symbol_shape=fine, condition_features=features, **{**sizes, "name": "bottom"})
+        network = TwoLevelNetwork(top, bottom, name="network", dtype=precision)
+        model: Prior = TwoLevelPrior(network, name="prior", dtype=precision)
+    else:
+        network = _network(config, symbol_shape=shape, num_channels=manifest.num_codebooks, **sizes)
+        model = Prior(network, name="prior", dtype=precision)
+    model.build()
+    return model
+
+
+def _network(config: Config, **sizes: Any) -> Any:
+    """The autoregressive network that `--prior` names, as wide and deep as the flags say."""
     prior = config.prior
     if prior.prior not in NETWORKS:
         raise UserError(f"--prior={prior.prior} is not known; choose one of {', '.join(NETWORKS)}.")
-    network = NETWORKS[prior.prior](
-        num_symbols=manifest.num_codes,
-        symbol_shape=tuple(manifest.code_shape),
-        num_channels=manifest.num_codebooks,
-        num_labels=manifest.num_labels if prior.prior_labels else 0,
-        features=prior.prior_units,
-        num_layers=prior.prior_layers,
-        dropout=prior.prior_dropout,
-        name="network",
-        dtype=precision,
-    )
-    model = Prior(network, name="prior", dtype=precision)
-    model.build()
-    return model
+    network = NETWORKS[prior.prior]
+    return network(**{"features": prior.prior_units, "num_layers": prior.prior_layers, "name": "network", **sizes})
 
 
 def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, precision: str = "float32") -> Dynamics:

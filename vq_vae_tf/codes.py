@@ -29,6 +29,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _EXAMPLES_PER_FILE = 16_384
 _PARSE_BATCH = 1_024
+LAYOUTS = ("raster", "two_level")
+"""What the axes of codes mean: as `CodeManifest.code_shape` says, or two levels (`vq_vae_tf.hierarchy.layout`)."""
 _CODE_FILE = re.compile(r"\.?[\w-]+-\d{5}(-[0-9a-f]{8}|-partial)\.tfrecord")
 
 
@@ -41,6 +43,7 @@ class CodeManifest:
     model_digest: of the weights that made the codes.
     splits: split -> {"num_examples", "files": [{"name", "sha256", "num_examples"}], "histogram"}; the histogram counts
     each code over the split: `[num_codes]`, or `[num_codebooks][num_codes]`.
+    layout: one of LAYOUTS, which decides what kind of prior fits; manifests from before it had a name are "raster".
     """
 
     format_version: int
@@ -51,6 +54,7 @@ class CodeManifest:
     class_names: tuple[str, ...]
     model_digest: str
     splits: Mapping[str, Mapping[str, Any]]
+    layout: str = "raster"
 
     def histogram(self, split: str) -> np.ndarray:
         """Counts of the codes in a split, int64 `[num_codes]` or `[num_codebooks, num_codes]`."""
@@ -103,6 +107,7 @@ def write_codes(
     class_names: tuple[str, ...] = (),
     num_labels: int | None = None,
     model_digest: str,
+    layout: str = "raster",
     examples_per_file: int = _EXAMPLES_PER_FILE,
 ) -> CodeManifest:
     """Writes the codes of every split; an earlier set of codes stays until this one is whole.
@@ -110,10 +115,13 @@ def write_codes(
     batches: split -> batches with "codes" int `[batch, *code_shape]`, and "label" int `[batch]` where there are labels.
     num_labels: `len(class_names)` unless given (labels without names).
 
-    Raises: ValueError for codes of another shape or outside 0..num_codes-1; UserError when they cannot be stored.
+    Raises: ValueError for codes of another shape or outside 0..num_codes-1, or an unknown layout; UserError when they
+    cannot be stored.
     """
     directory = Path(directory)
     labels = len(class_names) if num_labels is None else num_labels
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout={layout!r}; expected one of {LAYOUTS}")
     header: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "num_codes": int(num_codes),
@@ -122,6 +130,7 @@ def write_codes(
         "num_labels": labels,
         "class_names": tuple(class_names),
         "model_digest": model_digest,
+        "layout": layout,
     }
     manifest = CodeManifest(**header, splits={})
     splits = {
@@ -150,8 +159,15 @@ def read_manifest(directory: str | os.PathLike[str]) -> CodeManifest:
         raise UserError(
             f"{path}: codes of format {version!r}, expected {FORMAT_VERSION}; encode them with this version."
         )
-    if digest != _digest(content) or set(content) != {field.name for field in fields(CodeManifest)}:
+    sound = digest == _digest(content)
+    content.setdefault("layout", "raster")
+    if not sound or set(content) != {field.name for field in fields(CodeManifest)}:
         raise UserError(f"{path}: was changed after it was written; encode the data set again.")
+    if content["layout"] not in LAYOUTS:
+        raise UserError(
+            f"{path}: codes in the layout {content['layout']!r}, expected one of {', '.join(LAYOUTS)}; use the version "
+            "that wrote them, or encode the data set again."
+        )
     content["code_shape"], content["class_names"] = tuple(content["code_shape"]), tuple(content["class_names"])
     return CodeManifest(**content)
 

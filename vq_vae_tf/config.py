@@ -87,7 +87,10 @@ class VideoConfig:
 class QuantizerConfig:
     """Quantizer."""
 
-    quantizer: str = _option("vector", "a name of QUANTIZERS")
+    quantizer: str = _option(
+        "vector",
+        "a name of QUANTIZERS; for images also two_level (VQ-VAE-2), joint (codes priced by a network)",
+    )
     num_embeddings: int = _option(512, "K, codes in a codebook (lookup-free: a power of two)", minimum=2)
     embedding_dim: int = _option(64, "D, dimension of z_e and of a code", minimum=1)
     num_codebooks: int = _option(8, "codes at each place, for product and residual quantizers", minimum=1)
@@ -101,7 +104,10 @@ class QuantizerConfig:
         minimum=0.0,
         maximum=0.99,
     )
-    bit_cost: float = _option(0.01, "of the entropy-constrained quantizer: distortion traded for a bit", minimum=0.0)
+    bit_cost: float = _option(
+        0.01, "of the entropy-constrained and the joint quantizer: distortion traded for a bit", minimum=0.0
+    )
+    levels_apart: int = _option(1, "of --quantizer=two_level: the top grid is 2^this coarser than the other", minimum=1)
     levels: str = _option("8,8,8", "of the finite-scalar quantizer: levels of each dimension, K is their product")
 
 
@@ -212,10 +218,11 @@ class Config:
         strides = self.audio.audio_strides.split(",")
         if not all(part.strip().isdigit() and int(part) >= 1 for part in strides):
             raise UserError(f"--audio_strides={self.audio.audio_strides} are not strides; give numbers such as 2,2,4.")
-        if self.video.past_frames >= self.video.clip_length:
+        video = self.video
+        if video.past_frames + video.future_frames > video.clip_length:
             raise UserError(
-                f"--past_frames={self.video.past_frames} leave nothing to predict in a clip of --clip_length="
-                f"{self.video.clip_length} frames; give fewer."
+                f"--past_frames={video.past_frames} and --future_frames={video.future_frames} are more than the "
+                f"{video.clip_length} frames of a clip (--clip_length); give fewer."
             )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
+TWO_LEVEL = "two_level"
+"""The name of this layout, on disk too."""
 
 
 def pack(top: Tensor, bottom: Tensor) -> Tensor:

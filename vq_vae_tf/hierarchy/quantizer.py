@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.hierarchy.layout import pack, unpack
+from vq_vae_tf.hierarchy.layout import TWO_LEVEL, pack, unpack
 from vq_vae_tf.modalities.image.residual import ResidualStack
 
 Tensor = Any
@@ -33,6 +33,8 @@ class TwoLevelQuantizer(keras.layers.Layer):
     Raises:
         ValueError: quantizers that do not fit each other; a grid that does not divide.
     """
+
+    layout = TWO_LEVEL
 
     def __init__(
         self,
@@ -127,6 +129,10 @@ class TwoLevelQuantizer(keras.layers.Layer):
         top, bottom = unpack(ops.convert_to_tensor(codes))
         guide = self._guide(top)
         return ops.concatenate([guide, ops.cast(self.bottom.decode(bottom), guide.dtype)], axis=-1)
+
+    def comparable(self, vectors: Tensor) -> Tensor:
+        """Raises: ValueError; a top code changes what the bottom codes mean, so single codes cannot be compared."""
+        raise ValueError(f"{self.name}: the codes of two levels have no neighbours; use another quantizer.")
 
     def _guide(self, top: Tensor) -> Tensor:
         """What the fine grid is told of the top codes: `[batch, height, width, embedding_dim]`."""

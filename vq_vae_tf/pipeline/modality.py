@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MODALITIES = {
     "image": "vq_vae_tf.pipeline.image:ImageModality",
     "audio": "vq_vae_tf.pipeline.audio:AudioModality",
+    "video": "vq_vae_tf.pipeline.video:VideoModality",
 }
 """Name of `--modality` -> where its class is; imported when it is first asked for."""
 
@@ -95,8 +96,9 @@ class Modality(ABC):
         """The prior over the codes that the manifest describes."""
         return build.build_prior(config, manifest, precision)
 
-    def prior_batches(self, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
+    def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Endless training batches of the prior; the batch of step s depends on (seed, s) only."""
+        del config
         return codes.training_batches(seed=seed, **where)
 
     def write_codes(self, vqvae: VQVAE, digest: str, data: Any, directory: Path) -> CodeManifest:
@@ -110,6 +112,7 @@ class Modality(ABC):
             num_codes=vqvae.quantizer.num_codes,
             code_shape=tuple(vqvae.quantizer.code_shape(tuple(z_shape[1:]))),
             num_codebooks=vqvae.quantizer.num_codebooks,
+            layout=vqvae.quantizer.layout,
             class_names=data.class_names,
             model_digest=digest,
         )

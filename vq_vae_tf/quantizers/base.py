@@ -50,6 +50,9 @@ class Quantizer(keras.layers.Layer):
         num_codebooks: codes per vector; `None`: one, and no axis for it.
     """
 
+    layout = "raster"
+    """What the axes of the codes mean: as `code_shape` says."""
+
     def __init__(self, num_codes: int, embedding_dim: int, num_codebooks: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self._require("num_codes", num_codes, num_codes >= 2, "at least 2")
