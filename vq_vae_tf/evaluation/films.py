@@ -1,0 +1,51 @@
+"""Films as files: animated pictures, and contact sheets with a row a film."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vq_vae_tf.evaluation.grids import encode_png, image_grid, upscale
+from vq_vae_tf.evaluation.reconstruction import as_served
+
+FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+"""Ending of a file -> format of the animation; PNG is lossless and plays in browsers."""
+
+
+def film(frames: Any, ending: str = ".png", milliseconds: int = 115, factor: int = 1) -> bytes:
+    """Frames `[time, height, width, 3]` in 0..255 as an animated picture that starts again at its end.
+
+    milliseconds: between frames (4 tics of 1/35 s). factor: every pixel becomes a square of so many.
+    """
+    pictures = [Image.fromarray(upscale(frame, factor)) for frame in as_served(frames)]
+    buffer = io.BytesIO()
+    lossless = {"lossless": True} if ending == ".webp" else {}
+    pictures[0].save(
+        buffer,
+        format=FORMATS[ending],
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+        **lossless,
+    )
+    return buffer.getvalue()
+
+
+def side_by_side(films: Sequence[Any], gap: int = 4) -> np.ndarray:
+    """Films `[time, height, width, 3]` of one size as one, uint8 `[time, height, width', 3]`, black between them."""
+    shown = [as_served(each) for each in films]
+    black = np.zeros((*shown[0].shape[:2], gap, 3), np.uint8)
+    parts = [part for each in shown for part in (black, each)][1:]
+    return np.concatenate(parts, axis=2)
+
+
+def contact_sheet(films: Any, factor: int = 1) -> bytes:
+    """Films `[n, time, height, width, 3]` as a PNG: a row a film, time to the right."""
+    films = as_served(films)
+    grid = image_grid(films.reshape(-1, *films.shape[2:]), columns=films.shape[1])
+    return encode_png(upscale(grid, factor))
