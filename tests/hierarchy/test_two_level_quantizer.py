@@ -46,7 +46,8 @@ def test_what_is_decoded_is_what_was_quantized(levels_apart):
     codes = quantizer.encode(z)
     side = 4 // 2**levels_apart
     assert tuple(codes.shape) == (4, *quantizer.code_shape((4, 4, DIM))) == (4, side, side, 1 + 4**levels_apart)
-    assert (codes.dtype, int(codes.min()) >= 0, int(codes.max()) < K) == ("int32", True, True)
+    codes = _numpy(codes)
+    assert (codes.dtype, codes.min() >= 0, codes.max() < K) == (np.int32, True, True)
     out = quantizer(z, training=False)
     assert tuple(out.shape) == quantizer.compute_output_shape(z.shape)
     np.testing.assert_array_equal(_numpy(out), _numpy(quantizer.decode(codes)))
@@ -123,8 +124,8 @@ def test_in_a_vqvae_it_learns_and_is_saved(tmp_path):
     )
     x = np.random.default_rng(0).integers(0, 256, (32, 2, 2, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    losses = model.fit(x, epochs=15, batch_size=16, verbose=0).history["loss"]
-    assert losses[-1] < 0.6 * losses[0]
+    model.fit(x, epochs=40, batch_size=16, verbose=0)
+    assert np.square(_numpy(model.reconstruct(x)) - x).mean() < 0.5 * x.var()
     codes = _numpy(model.encode(x))
     bound = model.elbo(x)
     np.testing.assert_allclose(_numpy(bound["rate"]), codes[0].size * np.log(K), rtol=1e-6)

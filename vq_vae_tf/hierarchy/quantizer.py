@@ -88,12 +88,11 @@ class TwoLevelQuantizer(keras.layers.Layer):
                 f"multiples of {self.factor} (levels_apart={self.levels_apart})."
             )
         joined = (*shape[:3], shape[3] + self.embedding_dim)
-        for layers in (self.down, [self.top], self.up):
-            for layer in layers:
-                layer.build(shape)
-                shape = tuple(layer.compute_output_shape(shape))
-        self.join.build(joined)
-        self.bottom.build(shape)
+        for layer in (*self.down, self.top, *self.up):
+            _build(layer, shape)
+            shape = tuple(layer.compute_output_shape(shape))
+        _build(self.join, joined)
+        _build(self.bottom, tuple(self.join.compute_output_shape(joined)))
         self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -155,6 +154,11 @@ class TwoLevelQuantizer(keras.layers.Layer):
             for name in ("top", "bottom")
         }
         return cls(**{**config, **parts})
+
+
+def _build(layer: Any, shape: tuple[int | None, ...]) -> None:
+    if not layer.built:  # a layer out of a config may be
+        layer.build(shape)
 
 
 def _through(layers: list[Any], x: Tensor) -> Tensor:
