@@ -16,6 +16,7 @@ SUMMARY = """
     bin/sample --workdir=runs/cifar --classes=cat,ship --sample_seed=3
     bin/sample --workdir=runs/cifar --temperatures=0.7,0.85,1     one block of rows for each temperature
     bin/sample --workdir=runs/cifar --complete=a.png,b.jpg        keeps the upper half of pictures, draws the rest
+    bin/sample --workdir=runs/vizdoom_video --actions=forward*6,left*4     imagines a film, as GIF and contact sheet
 """
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "samples_per_class"))
 EXTRA = (
@@ -29,6 +30,10 @@ EXTRA = (
 OF_A_MODALITY = (
     ExtraFlag("complete", list, [], "images: picture files whose upper part is kept"),
     ExtraFlag("keep", float, 0.5, "images: the part of each picture that --complete keeps, from the top"),
+    ExtraFlag(
+        "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
+    ),
+    ExtraFlag("clip", int, 0, "video: which clip of the split that is scored gives the first frames, from 0"),
 )
 """Each modality says which of these it knows (`Modality.sample_flags`)."""
 

@@ -1,0 +1,146 @@
+"""The whole chain on a world of one bright square that moves as the actions say."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from vq_vae_tf.codes import open_codes
+from vq_vae_tf.commands import sample, train
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.pipeline.imagining import codes_and_actions, parse_actions, transitions
+
+SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
+SMALL = (
+    "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=8 steps=10 batch_size=4 prior_units=8 "
+    "prior_layers=1 prior_steps=6 prior_batch_size=4 prior_warmup_steps=2 past_units=8 past_layers=1 eval_batch_size=9 "
+    "log_every=5 checkpoint_every=10 learning_rate=1e-3 modality=video "
+    f"clip_length={LENGTH} past_frames={PAST} future_frames={FUTURE}"
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("world"), np.random.default_rng(0)
+    for number in range(6):
+        episode, place = folder / f"episode{number}", random.integers(0, SIZE)
+        episode.mkdir()
+        actions = random.choice(["left", "right"], LENGTH)
+        for t, action in enumerate(actions):
+            image = np.full((SIZE, SIZE, 3), 20, np.uint8)
+            image[4:9, (place + np.arange(5)) % SIZE] = (220, 180, 40)
+            (episode / f"{t:06d}.png").write_bytes(tf.io.encode_png(image).numpy())
+            place = (place + (3 if action == "right" else -3)) % SIZE
+        (episode / "actions.txt").write_text("\n".join(actions))
+    return folder
+
+
+def opened(path):
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def call(monkeypatch, module, name, *argv):
+    monkeypatch.setattr(sys, "argv", [name, *argv])
+    return module.main()
+
+
+@pytest.fixture(scope="module")
+def finished(world, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "run"
+    flags = [f"--{part}" for part in SMALL.split()]
+    with pytest.MonkeyPatch.context() as patch:
+        assert call(patch, train, "train", *flags, f"--dataset=folder:{world}", f"--workdir={workdir}") == 0
+    return workdir
+
+
+def test_the_numbers_and_the_page(finished):
+    scores = json.loads((finished / "evaluation.json").read_text())
+    clips = open_codes(finished / "codes").sizes["test"]
+    assert scores["num_frames"] == clips * LENGTH
+    scored = scores["rollouts"]["test"]
+    assert scored["num_windows"] == clips
+    for name in ("rollout", "copy_last", "mean_frame", "reconstruction"):
+        assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
+    assert 0 < scored["bits_per_frame"]["true"] < 100
+    assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
+    assert abs(scored["turning"]["real_right_pixels"]) < SIZE
+    assert scores["rollout_frames_per_second"] > 0
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/png") == 2 * clips
+    assert "Frame by frame: test" in page
+
+
+def test_codes_lie_beside_the_actions_that_belong_to_them(finished, world):
+    codes = open_codes(finished / "codes")
+    assert codes.manifest.code_shape == (LENGTH, 4, 4)
+    assert codes.manifest.class_names == ("left", "right")
+    coded, actions = codes_and_actions(codes, "train")
+    assert coded.shape[0] == actions.shape[0] == codes.sizes["train"]
+    written = {tuple((world / f"episode{n}" / "actions.txt").read_text().split()) for n in range(6)}
+    assert {tuple(codes.manifest.class_names[a] for a in row) for row in np.asarray(actions)} <= written
+
+
+def test_a_transition_is_a_frame_with_those_before_it_and_the_action_between(finished):
+    codes = open_codes(finished / "codes")
+    clips, actions = (np.asarray(part) for part in codes_and_actions(codes, "train"))
+    count = len(clips) * (LENGTH - PAST)
+    batch = next(iter(transitions(codes, PAST, batch_size=count, seed=0)))
+    seen = set()
+    for now, past, action in zip(*(batch[name].numpy() for name in ("codes", "past", "action")), strict=True):
+        whole = np.concatenate([past, now[None]])
+        at = [(c, t) for c in range(len(clips)) for t in range(PAST, LENGTH)
+              if (clips[c, t - PAST : t + 1] == whole).all() and actions[c, t - 1] == action]  # fmt: skip
+        assert at
+        seen |= set(at)
+    assert len(seen) == count
+    later = next(iter(transitions(codes, PAST, batch_size=2, seed=0, start_step=1)))
+    np.testing.assert_array_equal(later["codes"], batch["codes"][2:4])
+
+
+def test_films_of_actions(finished, tmp_path, monkeypatch):
+    assert opened(finished / "samples" / "samples.gif").n_frames == PAST + FUTURE
+    asked = [f"--workdir={finished}", f"--output={tmp_path}/film.gif", "--temperatures=0.5,1"]
+    assert call(monkeypatch, sample, "sample", *asked, "--actions=left*2,right") == 0
+    made = opened(tmp_path / "film.gif")
+    assert made.n_frames == PAST + 3
+    assert made.size == (2 * (2 * SIZE + 4), 2 * SIZE)
+    assert opened(tmp_path / "film.png").size == ((PAST + 3) * (SIZE + 2) - 2, 2 * SIZE + 2)
+    for wrong in ("--actions=jump", "--actions=left*none", "--clip=99", "--classes=left", "--complete=a.png",
+                  f"--output={tmp_path}/film.mp4"):  # fmt: skip
+        assert call(monkeypatch, sample, "sample", *asked, wrong) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.png"]
+
+
+def test_actions_are_read_by_name_and_number():
+    assert parse_actions(["go*2", "stop"], ("go", "stop")) == [0, 0, 1]
+    with pytest.raises(UserError, match="'jump', which this run does not know; it knows go, stop"):
+        parse_actions(["jump*3"], ("go", "stop"))
+    with pytest.raises(UserError, match="go\\*0"):
+        parse_actions(["go*0"], ("go",))
+
+
+def test_the_export_imagines_and_refuses(finished):
+    model = tf.saved_model.load(str(finished / "export" / "model" / "1"))
+    video = tf.constant(np.random.default_rng(0).integers(0, 256, (2, PAST, SIZE, SIZE, 3)), tf.uint8)
+    actions, seed = tf.constant([[0, 1, 1], [1, 1, 0]]), tf.constant(3)
+    predict, encode, decode = (model.signatures[name] for name in ("predict", "encode", "decode"))
+    made = predict(video=video, actions=actions, seed=seed)
+    assert made["video"].shape == (2, 3, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(decode(codes=made["codes"])["video"], made["video"])
+    np.testing.assert_array_equal(predict(video=video, actions=actions, seed=seed)["codes"], made["codes"])
+    assert tf.reduce_any(predict(video=video, actions=actions, seed=tf.constant(4))["codes"] != made["codes"])
+    codes = encode(video=video)["codes"]
+    assert codes.shape == (2, PAST, 4, 4)
+    np.testing.assert_array_equal(encode(video=video[:, 1:])["codes"], codes[:, 1:])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="actions: expected integers"):
+        predict(video=video, actions=actions + 1, seed=seed)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="video_shape"):
+        predict(video=video[:, 1:], actions=actions, seed=seed)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected as many of one as of the other"):
+        predict(video=video, actions=actions[:1], seed=seed)
