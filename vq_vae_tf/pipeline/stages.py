@@ -114,7 +114,7 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
     result = train(
         lambda: run.modality.build_prior(config, codes.manifest, config.run.precision),
-        lambda **where: run.modality.prior_batches(codes, config.run.seed + 1, **where),
+        lambda **where: run.modality.prior_batches(config, codes, config.run.seed + 1, **where),
         build.prior_options(config),
         run.prior,
         seed=config.run.seed + 1,
