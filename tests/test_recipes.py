@@ -9,6 +9,7 @@ from vq_vae_tf import build
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.commands import command_line
+from vq_vae_tf.hierarchy.layout import TWO_LEVEL
 
 RECIPES = sorted(config_lib.recipes_directory().glob("*.flags"))
 STORED = {"cifar10": (32, 32, 3)}
@@ -41,14 +42,17 @@ def test_recipe_builds(path):
     shape = (size, size, 3) if size else STORED[config.data.dataset]
     config = config_lib.replace(config, data_variance=config.model.data_variance or 0.05)
     vqvae = build.build_vqvae(config, shape)
-    grid = tuple(side // 2**config.model.downsamplings for side in shape[:2])
-    x = keras.ops.zeros((1, *shape), "uint8")
-    codes = vqvae.encode(x)
-    assert tuple(codes.shape[1:3]) == grid
-    assert tuple(vqvae.decode(codes).shape) == (1, *shape)
+    quantizer = vqvae.quantizer
+    apart = config.quantizer.levels_apart if quantizer.layout == TWO_LEVEL else 0
+    grid = tuple(side // 2 ** (config.model.downsamplings + apart) for side in shape[:2])
+    codes = vqvae.encode(keras.ops.zeros((1, *shape), "uint8"))
     code_shape = tuple(codes.shape[1:])
-    books = vqvae.quantizer.num_codebooks
-    manifest = CodeManifest(1, vqvae.quantizer.num_codes, code_shape, books, 10, (), "", {})
+    assert code_shape[:2] == grid
+    outputs = vqvae.likelihood.outputs(shape[-1])
+    assert tuple(vqvae.decode_params(codes).shape) == (1, *shape[:2], outputs)
+    manifest = CodeManifest(
+        1, quantizer.num_codes, code_shape, quantizer.num_codebooks, 10, (), "", {}, quantizer.layout
+    )
     prior = build.build_prior(config, manifest)
     nats = prior.log_prob(codes, {"label": keras.ops.zeros((1,), "int32")})
     assert keras.ops.all(keras.ops.isfinite(nats))
