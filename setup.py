@@ -26,6 +26,7 @@ setup(
         "numpy>=1.26",
         "absl-py>=2.1",
         "matplotlib>=3.9",
+        "pillow>=10",
     ],
     extras_require={
         "audio": ["tensorflow-io>=0.37.1"],

@@ -35,6 +35,19 @@ def test_audio_recipe_builds(path):
     build.vqvae_options(config), build.prior_options(config)
 
 
+@pytest.mark.parametrize("path", recipes_of("video"), ids=lambda p: p.stem)
+def test_video_recipe_builds(path):
+    config = config_lib.replace(config_of(path), data_variance=0.05)
+    vqvae = build.build_vqvae(config, (84, 84, 3))
+    codes = vqvae.encode(keras.ops.zeros((1, 84, 84, 3), "uint8"))
+    length, past = config.video.clip_length, config.video.past_frames
+    manifest = CodeManifest(1, vqvae.quantizer.num_codes, (length, *codes.shape[1:]), None, 0, (), "", {})
+    dynamics = build.build_dynamics(config, manifest, 5)
+    given = {"past": keras.ops.repeat(codes[:, None], past, axis=1), "action": keras.ops.zeros((1,), "int32")}
+    assert keras.ops.all(keras.ops.isfinite(dynamics.log_prob(codes, given)))
+    build.vqvae_options(config), build.prior_options(config)
+
+
 @pytest.mark.parametrize("path", recipes_of("image"), ids=lambda p: p.stem)
 def test_recipe_builds(path):
     config = config_of(path)
