@@ -58,8 +58,10 @@ class PastEncoder(keras.layers.Layer):
             for i in range(num_layers)
         ]
         self.out = [keras.layers.Dense(features, name=f"out_{i}", dtype=policy) for i in range(num_layers)]
+        # Wide from the start: other gates are open for each action, or motion is averaged over for long.
+        apart = keras.initializers.RandomNormal(stddev=1.0)
         self.actions = [
-            keras.layers.Embedding(num_actions, 2 * features, name=f"action_{i}", dtype=policy)
+            keras.layers.Embedding(num_actions, 2 * features, apart, name=f"action_{i}", dtype=policy)
             for i in range(num_layers if num_actions else 0)
         ]
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
