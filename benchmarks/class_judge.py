@@ -45,7 +45,7 @@ def trained_judge(data, steps, seed):
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     batches = data.training_batches(batch_size=128, seed=seed, start_step=0, augment=True)
     pairs = batches.map(lambda batch: (batch["x"], batch["label"]))
-    model.fit(pairs, steps_per_epoch=steps, epochs=1, verbose=0)
+    model.fit(pairs, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
     return model
 
 

@@ -57,7 +57,7 @@ def trained(model, codes, steps, batch_size, rate, seed):
     schedule = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, 0.0, None, rate, warmup)
     model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=False)
     started = time.time()
-    model.fit(codes.training_batches(batch_size, seed), steps_per_epoch=steps, epochs=1, verbose=0)
+    model.fit(codes.training_batches(batch_size, seed), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
     return time.time() - started
 
 

@@ -19,7 +19,8 @@ from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
 from vq_vae_tf.joint import JointQuantizer
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
-from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, Spectral
+from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
+from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
@@ -169,8 +170,10 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
 
 
 def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioLikelihood:
-    """p(x | z_q) for waveforms: the paper's WaveNet over mu-law symbols, or all samples at once."""
+    """p(x | z_q) for waveforms: the paper's WaveNet over mu-law symbols, all samples at once, or log-mel frames."""
     audio = config.audio
+    if audio.audio_decoder == "logmel":
+        return LogMelGaussian(audio.sample_rate, audio_strides(config)[0], name="likelihood")
     if audio.audio_decoder == "spectral":
         return Spectral(name="likelihood")
     network = WaveNet(
@@ -186,9 +189,22 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
     return AutoregressiveWaveform(network, name="likelihood")
 
 
+def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
+    if config.audio.audio_input == "logmel":
+        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **sizes)
+    if config.audio.audio_decoder == "logmel":
+        raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")
+    return AudioEncoder(embedding_dim, name="encoder", **sizes)
+
+
+def audio_strides(config: Config) -> list[int]:
+    """The strides of the audio encoder, as numbers."""
+    return [int(part) for part in config.audio.audio_strides.split(",")]
+
+
 def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
     """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
-    model, strides = config.model, [int(part) for part in config.audio.audio_strides.split(",")]
+    model, strides = config.model, audio_strides(config)
     hop = math.prod(strides)
     if config.audio.window % hop:
         raise UserError(
@@ -198,16 +214,17 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
     quantizer = build_quantizer(config, (config.audio.window // hop,))
     likelihood = build_audio_likelihood(config, precision)
     sizes: dict[str, Any] = {
-        "strides": strides,
         "units": model.units,
         "residual_units": model.residual_units,
         "residual_blocks": model.residual_blocks,
         "dtype": precision,
     }
+    up = strides[1:] if config.audio.audio_decoder == "logmel" else strides
+    voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
     vqvae = VQVAE(
-        AudioEncoder(quantizer.embedding_dim, name="encoder", **sizes),
+        _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
         quantizer,
-        AudioDecoder(likelihood.outputs, num_speakers=num_speakers, name="decoder", **sizes),
+        AudioDecoder(likelihood.outputs, up, **voice, name="decoder", **sizes),
         likelihood,
         name="vqvae",
         dtype=precision,

@@ -62,8 +62,15 @@ class AudioConfig:
     sample_rate: int = _option(16_000, "samples per second; sounds of other rates are converted", minimum=1)
     window: int = _option(40_960, "samples of a training example", minimum=1)
     audio_strides: str = _option("2,2,2,2,2,2", "of the encoder's convolutions; their product: samples to a code")
-    audio_decoder: Literal["wavenet", "spectral"] = _option(
-        "wavenet", "samples one by one (the paper's), or all at once with losses on spectra (fast)"
+    audio_input: Literal["waveform", "logmel"] = _option(
+        "waveform", "what the encoder sees; of logmel the first of --audio_strides is the hop of its frames"
+    )
+    audio_decoder: Literal["wavenet", "spectral", "logmel"] = _option(
+        "wavenet",
+        "samples one by one (the paper's), all at once with losses on spectra (fast), or log-mel frames (phonemes)",
+    )
+    code_jitter: float = _option(
+        0.0, "of audio: probability that the decoder gets a neighbour in place of a code", minimum=0.0, maximum=0.9
     )
     wavenet_units: int = _option(64, "channels of the WaveNet decoder", minimum=1)
     wavenet_layers: int = _option(20, "layers of the WaveNet decoder", minimum=1)

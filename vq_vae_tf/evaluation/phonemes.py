@@ -109,7 +109,8 @@ def phoneme_scores(
         raise UserError("No labelled frame in training or test recordings; give .phn or .lab files beside the sounds.")
     rng = np.random.default_rng(seed)
     drawn = [(rng.integers(0, num_codes, len(phones)), phones) for _, phones in (train, test)]
-    confusion, random = (_confusion(*pair, num_codes, len(classes)) for pair in ((train, test), drawn))
+    confusion = _confusion(train, test, num_codes, len(classes))
+    random = _confusion(drawn[0], drawn[1], num_codes, len(classes))
     joint = co_occurrence(*test, num_codes, len(classes))
     share = confusion.sum(axis=1) / confusion.sum()
     return PhonemeScores(

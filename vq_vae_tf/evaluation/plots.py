@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -90,6 +91,22 @@ def code_usage(counts: Any, theme: Theme = LIGHT) -> bytes:
     )  # fmt: skip
     axes.set_xlim(0, share.shape[1])
     axes.set_ylim(0, None)
+    return _png(figure)
+
+
+def confusion(counts: Any, names: Sequence[str], theme: Theme = LIGHT) -> bytes:
+    """Rows of `counts` `[classes, classes]` as shares, dark for many: what is true downwards, what was told across."""
+    counts = np.asarray(counts, np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    figure = _figure(0.75 * WIDTH, 0.7 * WIDTH)
+    axes = figure.add_subplot(1, 1, 1)
+    _style(axes, theme, "", "told by the code", "true")
+    axes.grid(visible=False)
+    colours = LinearSegmentedColormap.from_list("share", [to_rgba(theme.series[0], alpha) for alpha in (0.0, 1.0)])
+    axes.imshow(share, cmap=colours, vmin=0.0, vmax=1.0, aspect="equal", interpolation="nearest")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(labelsize=6)
     return _png(figure)
 
 

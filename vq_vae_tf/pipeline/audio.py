@@ -14,6 +14,8 @@ from vq_vae_tf.codes import MANIFEST, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
+from vq_vae_tf.evaluation.phoneme_report import phoneme_numbers, phoneme_section
+from vq_vae_tf.evaluation.phonemes import PhonemeScores
 from vq_vae_tf.evaluation.report import Number, Picture, Report, Section, Settings, write_report
 from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, spectrogram_png
 from vq_vae_tf.files import write_json
@@ -23,6 +25,7 @@ from vq_vae_tf.modalities.audio.wav import wav_bytes, write_wav
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
+from vq_vae_tf.pipeline.phonemes import score_phonemes
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import check_top_k, class_labels, draw_codes
 from vq_vae_tf.pipeline.scoring import measure_prior, settings_by_section
@@ -81,11 +84,16 @@ class AudioModality(Modality):
             scores["prior_bits_per_code"] = measure_prior(
                 prior, open_codes(run.codes, digest), split, size
             ).bits_per_code
+        phonemes = score_phonemes(run.data, vqvae, split, run.config.run.seed)
+        if phonemes is not None:
+            scores["phonemes"] = phoneme_numbers(phonemes)
         drawn = _drawn(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature)) if prior else {}
         assert shown is not None
         write_json(run.evaluation, scores)
-        write_report(run.report, _report(run, scores, *shown, drawn))
+        write_report(run.report, _report(run, scores, *shown, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
+        if phonemes is not None:
+            told += f", phoneme accuracy {phonemes.accuracy:.1%}"
         return f"{told}; open {run.report}"
 
     def sample(self, run: Run) -> str:
@@ -161,7 +169,12 @@ def _drawn(run: Run, vqvae: VQVAE, prior: Prior, draw: Draw, names: tuple[str, .
 
 
 def _report(
-    run: Run, scores: dict[str, Any], originals: np.ndarray, made: np.ndarray, drawn: dict[str, np.ndarray]
+    run: Run,
+    scores: dict[str, Any],
+    originals: np.ndarray,
+    made: np.ndarray,
+    drawn: dict[str, np.ndarray],
+    phonemes: PhonemeScores | None,
 ) -> Report:
     pairs = [
         _sound(f"{i + 1}: {kind}", x, run.data.rate)
@@ -172,6 +185,8 @@ def _report(
     if drawn:
         rows = [_sound(name or "sample", x, run.data.rate) for name, x in drawn.items()]
         sections.append(Section("Samples", [Sounds(rows)], "Codes drawn from the prior, decoded."))
+    if phonemes is not None:
+        sections.insert(0, phoneme_section(phonemes))
     settings = [Settings(title, values, folded=True) for title, values in settings_by_section(run).items()]
     headline = [
         Number(

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.modalities.audio.jitter import TimeJitter
 from vq_vae_tf.modalities.audio.residual import DilatedStack
 
 
@@ -28,6 +29,7 @@ class AudioDecoder(keras.layers.Layer):
         residual_units: units inside a residual block.
         residual_blocks: how many at the rate of the codes; each stage of the upsampling has one more.
         num_speakers: 0: not conditioned.
+        jitter: see `TimeJitter`.
 
     Raises:
         ValueError: no `condition["label"]` although there are speakers.
@@ -41,6 +43,7 @@ class AudioDecoder(keras.layers.Layer):
         residual_units: int = 32,
         residual_blocks: int = 2,
         num_speakers: int = 0,
+        jitter: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,6 +51,7 @@ class AudioDecoder(keras.layers.Layer):
         self.residual_units, self.residual_blocks, self.num_speakers = residual_units, residual_blocks, num_speakers
         self.hop, policy = math.prod(self.strides), self.dtype_policy
         self.widths = [max(min(units, 16), units >> i) for i in range(len(self.strides))]
+        self.jitter = TimeJitter(jitter, name="jitter") if jitter else None
         self.enter = keras.layers.Conv1D(units, 3, padding="same", name="enter", dtype=policy)
         self.residual = DilatedStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
         self.ups = [
@@ -88,13 +92,13 @@ class AudioDecoder(keras.layers.Layer):
         """`[batch, frames * hop, outputs]`."""
         return (input_shape[0], None if input_shape[1] is None else input_shape[1] * self.hop, self.outputs)
 
-    def call(self, z_q: Any, condition: dict[str, Any] | None = None) -> Any:
+    def call(self, z_q: Any, condition: dict[str, Any] | None = None, training: bool | None = None) -> Any:
         """Features of every sample."""
         label = (condition or {}).get("label")
         if self.num_speakers and label is None:
             raise ValueError(f"{self.name}: no condition['label'] came; expected the speaker, int32 [batch].")
         voices = [table(ops.cast(label, "int32"))[:, None, :] for table in self.speakers]
-        h = self.enter(z_q)
+        h = self.enter(self.jitter(z_q, training=training) if self.jitter else z_q)
         h = self.residual(h + voices[0] if voices else h)
         for i, (up, refine) in enumerate(zip(self.ups, self.refine, strict=True)):
             h = up(h)
@@ -104,4 +108,5 @@ class AudioDecoder(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = ("outputs", "strides", "units", "residual_units", "residual_blocks", "num_speakers")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        mine = {"jitter": self.jitter.rate if self.jitter else 0.0}
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}, **mine}

@@ -61,7 +61,7 @@ def open_folder(
         raise UserError(
             f"--dataset=folder:{root}: no readable training recording; {(unread or ['give more files'])[0]}"
         )
-    return AudioData(f"folder:{root}", rate, window, speakers, recordings, len(unread))
+    return AudioData(f"folder:{root}", rate, window, speakers, recordings, len(unread), root)
 
 
 def list_sounds(root: Path) -> list[str]:

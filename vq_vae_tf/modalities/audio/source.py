@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,8 @@ class AudioData:
 
     Batches are dicts: "x" float32 `[batch, window]` in [-1, 1] and "label" int32 `[batch]`. An example of `examples` is
     a piece of a recording, in order, nothing left out; the last piece of each is followed by silence.
-    sizes: split -> number of pieces. skipped: unreadable files left out.
+    sizes: split -> number of pieces. skipped: unreadable files left out. root: the folder that names of recordings are
+    in, where they are files.
     """
 
     name: str
@@ -72,6 +74,7 @@ class AudioData:
     class_names: tuple[str, ...]
     recordings: Mapping[str, Recordings] = field(repr=False)
     skipped: int = 0
+    root: Path | None = None
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -1,0 +1,65 @@
+"""Log-mel in and out, phone labels beside the sounds: accuracy in evaluation.json, the matrix in the report."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from vq_vae_tf.commands import train
+from vq_vae_tf.modalities.audio.folder import open_folder
+from vq_vae_tf.modalities.audio.wav import write_wav
+from vq_vae_tf.pipeline.phonemes import labelled
+
+RATE, HOP = 4000, 160
+SMALL = (
+    "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=4 steps=12 batch_size=4 prior=wavenet "
+    "prior_units=8 prior_layers=2 prior_steps=4 prior_batch_size=4 prior_warmup_steps=1 eval_batch_size=4 "
+    "learning_rate=1e-3 audio_input=logmel audio_decoder=logmel audio_strides=40,2,2 code_jitter=0.1 "
+    f"sample_rate={RATE} window=640 modality=audio audio_holdout=speakers:bob"
+)
+
+
+@pytest.fixture
+def spoken(tmp_path):
+    """Two phones in turn, a low and a high tone, 400 samples each: `aa` and `iy`."""
+    for speaker in ("ann", "bob", "cid"):
+        for sentence in range(2):
+            t = np.arange(400) / RATE
+            tones = [0.4 * np.sin(2 * np.pi * f * t) for f in (200, 1200, 200, 1200)]
+            write_wav(tmp_path / "data" / speaker / f"s{sentence}.wav", np.concatenate(tones), RATE)
+            lines = [f"{400 * i} {400 * (i + 1)} {('aa', 'iy')[i % 2]}" for i in range(4)]
+            (tmp_path / "data" / speaker / f"s{sentence}.phn").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_phones_are_scored_on_the_speaker_held_out(spoken, monkeypatch):
+    workdir = spoken / "run"
+    flags = [f"--{part}" for part in SMALL.split()]
+    monkeypatch.setattr(sys, "argv", ["train", *flags, f"--dataset=folder:{spoken}/data", f"--workdir={workdir}"])
+    assert train.main() == 0
+    phonemes = json.loads((workdir / "evaluation.json").read_text())["phonemes"]
+    assert phonemes["frames"] == 2 * 10
+    assert phonemes["classes"] == 39
+    assert phonemes["entropy_bits"] == pytest.approx(1.0)
+    assert phonemes["accuracy"] >= 0.8  # two tones are told apart by almost any codes
+    assert "Phones</h2>" in (workdir / "report.html").read_text()
+
+
+def test_frames_and_labels_stand_at_the_same_time(spoken):
+    data = open_folder(spoken / "data", RATE, 640, "speakers:bob")
+
+    def loudest(x):
+        """0 for the low tone, 1 for the high one, by zero crossings."""
+        frames = np.asarray(x).reshape(1, -1, HOP)
+        return (np.abs(np.diff(np.sign(frames), axis=-1)).sum(-1) > 50).astype(int)
+
+    codes, phones = labelled(data.recordings["test"], data.root, RATE, HOP, loudest)
+    assert len(codes) == 2 * 10
+    middle = np.arange(20) % 5 != 2  # frame 2 of 5 is half of each
+    assert len(set(zip(codes[middle], phones[middle], strict=True))) == 2
+    (spoken / "data/bob/s0.phn").unlink()
+    (spoken / "data/bob/s1.phn").unlink()
+    assert labelled(data.recordings["test"], data.root, RATE, HOP, loudest) is None

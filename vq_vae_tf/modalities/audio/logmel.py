@@ -1,0 +1,72 @@
+"""Waveforms -> log-mel frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+FLOOR = 1e-6
+"""Of the power in a band: below it lies the rounding of 16-bit sound."""
+_LOWEST = 60.0  # Hz
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class LogMel(keras.layers.Layer):
+    """Logarithms of the power in mel bands: `[batch, time]` in [-1, 1] -> `[batch, time / hop, bins]`, float32.
+
+    Equation: L_tb = log(sum_f M_fb |STFT_tf|^2 + floor), M triangles evenly spaced on the mel scale
+    1127 log(1 + f / 700), and from L the mean over time of every band where there is sound: so neither the microphone
+    nor the long-term voice is told. Frame t is centred on sample (t + 1/2) hop.
+
+    Args:
+        rate: samples per second.
+        hop: samples between frames; a frame sees 2.5 hops (25 ms every 10 ms).
+        bins: mel bands.
+        centred: subtract the mean over time.
+    """
+
+    def __init__(self, rate: int, hop: int, bins: int = 40, centred: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.hop, self.bins, self.centred = rate, hop, bins, centred
+        self.size = hop * 5 // 2
+        self.fft_size = 1 << (self.size - 1).bit_length()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to create."""
+        del input_shape
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """`[batch, time / hop, bins]`."""
+        return (input_shape[0], None if input_shape[1] is None else input_shape[1] // self.hop, self.bins)
+
+    def call(self, x: Any) -> Any:
+        """The frames."""
+        x = ops.cast(x, "float32")
+        margin = (self.fft_size - self.hop) // 2  # Keras lays the window into the middle of fft_size samples
+        padded = ops.pad(x, [[0, 0], [margin, self.fft_size - self.hop - margin]])
+        real, imaginary = ops.stft(padded, self.size, self.hop, self.fft_size, window="hann", center=False)
+        power = ops.matmul(ops.square(real) + ops.square(imaginary), mel_matrix(self.bins, self.fft_size, self.rate))
+        frames = ops.log(power + FLOOR)
+        if not self.centred:
+            return frames
+        heard = ops.cast(ops.max(power, axis=-1, keepdims=True) > FLOOR, "float32")
+        mean = ops.sum(frames * heard, axis=1, keepdims=True) / ops.maximum(ops.sum(heard, axis=1, keepdims=True), 1.0)
+        return frames - mean
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("rate", "hop", "bins", "centred")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def mel_matrix(bins: int, fft_size: int, rate: int) -> np.ndarray:
+    """Triangles on the mel scale from 60 Hz to 95 % of the Nyquist frequency, float32 `[fft_size / 2 + 1, bins]`."""
+    low, high = (1127.0 * np.log1p(f / 700.0) for f in (_LOWEST, 0.475 * rate))
+    edges = 700.0 * np.expm1(np.linspace(low, high, bins + 2) / 1127.0)
+    f = np.arange(fft_size // 2 + 1)[:, None] * rate / fft_size
+    rising, falling = (f - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - f) / (edges[2:] - edges[1:-1])
+    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)

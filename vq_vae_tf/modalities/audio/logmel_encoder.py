@@ -1,0 +1,89 @@
+"""x -> z_e for waveforms, seen as log-mel frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from vq_vae_tf.modalities.audio.logmel import LogMel
+from vq_vae_tf.modalities.audio.residual import DilatedStack
+
+_SPREAD = 2.5  # about the standard deviation of centred log-mel frames of speech
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class LogMelEncoder(keras.layers.Layer):
+    """Log-mel frames, strided convolutions, dilated residual blocks, a 1x1 projection.
+
+    Waveform `[batch, time]` in [-1, 1] -> z_e `[batch, time / product of strides, embedding_dim]`.
+    After: Chorowski et al. 2019 (arXiv 1901.08810), section III: phoneme work wants spectral features in.
+
+    Args:
+        embedding_dim: dimension D of z_e.
+        rate: samples per second.
+        strides: the first is the hop of the frames in samples, the others those of the convolutions.
+        units: hidden units.
+        residual_units: units inside a residual block.
+        residual_blocks: how many.
+
+    Raises:
+        ValueError: if time is not a multiple of the product of the strides.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        rate: int,
+        strides: Sequence[int] = (160, 2, 2),
+        units: int = 128,
+        residual_units: int = 32,
+        residual_blocks: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.embedding_dim, self.rate, self.units = embedding_dim, rate, units
+        self.strides = tuple(int(s) for s in strides)
+        self.residual_units, self.residual_blocks = residual_units, residual_blocks
+        self.hop, policy = math.prod(self.strides), self.dtype_policy
+        self.frames = LogMel(rate, self.strides[0], name="frames", dtype="float32")
+        self.enter = keras.layers.Conv1D(units, 3, padding="same", activation="relu", name="enter", dtype=policy)
+        self.strided = [
+            keras.layers.Conv1D(units, s, s, activation="relu", name=f"strided_{i}", dtype=policy)
+            for i, s in enumerate(self.strides[1:])
+        ]
+        self.residual = DilatedStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
+        self.project = keras.layers.Conv1D(embedding_dim, 1, name="project", dtype=policy)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the convolutions after checking the length."""
+        time = input_shape[-1] if len(input_shape) == 2 else 0
+        if time is not None and (time < self.hop or time % self.hop):
+            raise ValueError(
+                f"{self.name}: expected waveforms [batch, time] with time a multiple of {self.hop}; received shape "
+                f"{tuple(input_shape)}."
+            )
+        shape = tuple(input_shape)
+        for layer in [self.frames, self.enter, *self.strided, self.residual, self.project]:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of z_e."""
+        return (input_shape[0], None if input_shape[1] is None else input_shape[1] // self.hop, self.embedding_dim)
+
+    def call(self, x: Any) -> Any:
+        """z_e of waveforms."""
+        h = ops.cast(self.frames(x) / _SPREAD, self.compute_dtype)
+        for layer in [self.enter, *self.strided, self.residual, self.project]:
+            h = layer(h)
+        return h
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("embedding_dim", "rate", "strides", "units", "residual_units", "residual_blocks")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
