@@ -82,15 +82,17 @@ class LogMelGaussian(AudioLikelihood):
         """Phases that fit the magnitudes, from zero phase, by so many rounds of transforms there and back."""
         size, hop, fft_size = self.frames.size, self.hop, self.frames.fft_size
         length, margin = ops.shape(magnitudes)[1] * hop, (fft_size - hop) // 2
-        real, imaginary = magnitudes, ops.zeros_like(magnitudes)
-        for left in reversed(range(_ROUNDS)):
-            x = ops.istft(
-                (real, imaginary), size, hop, fft_size, length=length + fft_size - hop, window="hann", center=False
-            )
-            if left:
-                real, imaginary = ops.stft(x, size, hop, fft_size, window="hann", center=False)
-                norm = magnitudes / ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-9)
-                real, imaginary = real * norm, imaginary * norm
+
+        def waveform(real: Any, imaginary: Any) -> Any:
+            whole, spectrum = length + fft_size - hop, (real, imaginary)
+            return ops.istft(spectrum, size, hop, fft_size, length=whole, window="hann", center=False)
+
+        def closer(_: Any, x: Any) -> Any:
+            real, imaginary = ops.stft(x, size, hop, fft_size, window="hann", center=False)
+            norm = magnitudes / ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-9)
+            return ops.reshape(waveform(real * norm, imaginary * norm), ops.shape(x))
+
+        x = ops.fori_loop(0, _ROUNDS - 1, closer, waveform(magnitudes, ops.zeros_like(magnitudes)))
         return x[:, margin : margin + length]
 
     def get_config(self) -> dict[str, Any]:
