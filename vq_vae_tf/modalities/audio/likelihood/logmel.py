@@ -64,7 +64,8 @@ class LogMelGaussian(AudioLikelihood):
     def log_prob(self, params: Any, x: Any) -> Any:
         """See the class."""
         error = ops.matmul(self.frames(x) - ops.cast(params, "float32"), self.transform)
-        return -ops.sum(0.5 * ops.square(error), axis=(1, 2)) - self.constant * ops.cast(ops.shape(params)[1], "float32")
+        frames = ops.cast(ops.shape(params)[1], "float32")
+        return -0.5 * ops.sum(ops.square(error), axis=(1, 2)) - self.constant * frames
 
     def mean(self, params: Any) -> Any:
         """A waveform with about these frames (Griffin & Lim 1984), float32 `[batch, frames * hop]`."""
