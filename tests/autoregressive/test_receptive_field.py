@@ -9,14 +9,14 @@ from keras import ops
 from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet
 
 
-def _seen(network, position):
-    """Boolean `[positions]`: changing the symbol there changes the logits at `position`."""
+def _seen(network, position, threshold=1e-7):
+    """Boolean `[positions]`: changing the symbol there changes the logits at `position` by more than `threshold`."""
     count = network.num_positions
     symbols = np.zeros((count + 1, count), np.int32)
     symbols[np.arange(count), np.arange(count)] = 1
     logits = ops.convert_to_numpy(network(symbols.reshape(count + 1, *network.symbol_shape)))
     logits = logits.reshape(count + 1, count, -1)[:, position]
-    return np.abs(logits[:count] - logits[count]).max(-1) > 1e-7
+    return np.abs(logits[:count] - logits[count]).max(-1) > threshold
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
@@ -58,7 +58,8 @@ def test_the_ring_buffers_of_wavenet_wrap_and_may_be_longer_than_the_sequence():
 
 def test_the_transformer_sees_everything_before():
     network = Transformer(2, (3, 4), features=8, num_layers=1, num_heads=2)
-    np.testing.assert_array_equal(_seen(network, 9), np.arange(12) < 9)
+    # Rows of a matrix product may differ by a rounding (2e-7); what is seen makes 4e-3 and more.
+    np.testing.assert_array_equal(_seen(network, 9, threshold=1e-5), np.arange(12) < 9)
 
 
 def test_sizes_that_cannot_be_are_named():
