@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import pytest
 
@@ -38,14 +40,24 @@ def test_audio_recipe_builds(path):
 @pytest.mark.parametrize("path", recipes_of("video"), ids=lambda p: p.stem)
 def test_video_recipe_builds(path):
     config = config_lib.replace(config_of(path), data_variance=0.05)
-    vqvae = build.build_vqvae(config, (84, 84, 3))
-    codes = vqvae.encode(keras.ops.zeros((1, 84, 84, 3), "uint8"))
+    size = config.data.image_size or 84
+    vqvae = build.build_vqvae(config, (size, size, 3))
+    codes = vqvae.encode(keras.ops.zeros((1, size, size, 3), "uint8"))
     length, past = config.video.clip_length, config.video.past_frames
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, (length, *codes.shape[1:]), None, 0, (), "", {})
     dynamics = build.build_dynamics(config, manifest, 5)
-    given = {"past": keras.ops.repeat(codes[:, None], past, axis=1), "action": keras.ops.zeros((1,), "int32")}
+    given = {"past": keras.ops.repeat(codes[:, None], past, axis=1), "actions": keras.ops.zeros((1, past), "int32")}
     assert keras.ops.all(keras.ops.isfinite(dynamics.log_prob(codes, given)))
     build.vqvae_options(config), build.prior_options(config)
+
+
+def vqvae_of(config, shape):
+    """The model of a recipe; that of a first stage is not trained here."""
+    if not config.model.first_stage:
+        return build.build_vqvae(config, shape)
+    recipe = config_lib.recipes_directory() / f"{Path(config.model.first_stage).name}.flags"
+    first = build.build_vqvae(config_lib.replace(config_of(recipe), data_variance=0.05), shape)
+    return build.build_second_stage(config, first, shape)
 
 
 @pytest.mark.parametrize("path", recipes_of("image"), ids=lambda p: p.stem)
@@ -54,15 +66,16 @@ def test_recipe_builds(path):
     size = config.data.image_size
     shape = (size, size, 3) if size else STORED[config.data.dataset]
     config = config_lib.replace(config, data_variance=config.model.data_variance or 0.05)
-    vqvae = build.build_vqvae(config, shape)
+    vqvae = vqvae_of(config, shape)
     quantizer = vqvae.quantizer
     apart = config.quantizer.levels_apart if quantizer.layout == TWO_LEVEL else 0
     grid = tuple(side // 2 ** (config.model.downsamplings + apart) for side in shape[:2])
     codes = vqvae.encode(keras.ops.zeros((1, *shape), "uint8"))
     code_shape = tuple(codes.shape[1:])
-    assert code_shape[:2] == grid
-    outputs = vqvae.likelihood.outputs(shape[-1])
-    assert tuple(vqvae.decode_params(codes).shape) == (1, *shape[:2], outputs)
+    if not config.model.first_stage:
+        assert code_shape[:2] == grid
+        outputs = vqvae.likelihood.outputs(shape[-1])
+        assert tuple(vqvae.decode_params(codes).shape) == (1, *shape[:2], outputs)
     manifest = CodeManifest(
         1, quantizer.num_codes, code_shape, quantizer.num_codebooks, 10, (), "", {}, quantizer.layout
     )

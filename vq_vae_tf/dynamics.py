@@ -1,4 +1,4 @@
-"""The next frame's codes from past frames' codes and an action: video imagined in the space of codes."""
+"""The next frame's codes from past frames' codes and actions: video imagined in the space of codes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,69 @@ from vq_vae_tf.prior import Prior, split_inputs
 
 Tensor = Any
 FRAME_SEED = 0x5EED  # keeps the noise of the frames of a rollout apart
+_START_WIDTH = 2.0  # sites; wide enough at the start to feel where a turn has gone, narrowed by learning
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class Motion(keras.layers.Layer):
+    """Past frames moved to where actions take them: motion compensation, learned, in the space of codes.
+
+    Equation: y[u, v] = sum_{i, j} A[u, i] B[v, j] x[i, j], each row of A a softmax over i of -(i - u - d_u)^2 / 2 s^2,
+    likewise B over j; displacements d (sites, one for each target row and column) and widths s are affine in what is
+    known of the actions. Turning by theta moves column v to f tan(atan(v / f) + theta), whatever the row: a turn is
+    in reach, however far it goes, and it is learned once for the whole picture. Motion that depends on depth is left
+    to the convolutions behind.
+
+    Maps `[batch, frames, h, w, c]` and known `[batch, features]` -> `[batch, h, w, frames * heads * c]`.
+
+    Args:
+        grid: (h, w).
+        frames: past frames, each with displacements of its own.
+        heads: how many ways each frame is moved, side by side.
+    """
+
+    def __init__(self, grid: tuple[int, int], frames: int, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.grid, self.frames, self.heads = (int(grid[0]), int(grid[1])), frames, heads
+        # float32: places in a row are told apart to a fraction of a site.
+        self.guess = keras.layers.Dense(frames * heads * (sum(self.grid) + 2), name="guess", dtype="float32")
+
+    def build(self, maps_shape: Any, known_shape: Any) -> None:
+        """Creates the guess of the displacements."""
+        self.guess.build(tuple(known_shape))
+        self.built = True
+
+    def call(self, maps: Tensor, known: Tensor) -> Tensor:
+        """The moved maps."""
+        height, width = self.grid
+        guess = ops.reshape(self.guess(known), (-1, self.frames, self.heads, height + width + 2))
+        down, right, narrow = ops.split(guess, [height, height + width], axis=-1)
+        rows = ops.cast(_soft_shift(down, narrow[..., 0]), maps.dtype)
+        columns = ops.cast(_soft_shift(right, narrow[..., 1]), maps.dtype)
+        moved = ops.einsum("bfijc,bfgvj->bfgivc", maps, columns)
+        moved = ops.einsum("bfgivc,bfgui->buvfgc", moved, rows)
+        return ops.reshape(moved, (-1, height, width, self.frames * self.heads * maps.shape[-1]))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "grid": self.grid, "frames": self.frames, "heads": self.heads}
+
+
+def _soft_shift(displacement: Tensor, narrow: Tensor) -> Tensor:
+    """Rows that say where each target of an axis is read: `[..., n]`, `[...]` -> `[..., n, n]`, each row sums to 1."""
+    places = ops.arange(displacement.shape[-1], dtype="float32")
+    distance = places - (places + displacement)[..., None]
+    return ops.softmax(-0.5 * ops.square(distance / _START_WIDTH) * ops.exp(narrow)[..., None, None], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class PastEncoder(keras.layers.Layer):
     """What the past says of the next frame: codes int32 `[batch, context, h, w]` -> map `[batch, h, w, features]`.
 
-    Equation: m = P + sum_f W_f e(z_f), f over the past frames; then blocks m <- m + V gate(conv3x3(m) + U a) with
-    dilations 1, 2, 4 in turn, where a is the action that leads to the next frame and P are learned positions.
-    The action acts through the gates because it multiplies: what a frame turns into depends on how one turns.
+    Equation: m = P + sum_f W_f e(z_f) + V motion(e(z_1), ..., e(z_context); a), then blocks
+    m <- m + V_i gate(conv3x3(m) + U_i a) with dilations 1, 2, 4 in turn. P are learned positions, a are the actions
+    between the past frames and to the next one: how fast one turns depends on how long one has been turning.
+    Actions act through the gates because those multiply: what a frame turns into depends on how one turns.
 
     Args:
         num_codes: K.
@@ -31,6 +85,8 @@ class PastEncoder(keras.layers.Layer):
         features: width of the map.
         num_layers: blocks.
         dropout: rate inside the blocks.
+        motion_heads: ways in which `Motion` moves each past frame; 0: none.
+        motion_features: width of the codes' vectors that are moved, and of what is known of the actions.
     """
 
     def __init__(
@@ -42,11 +98,14 @@ class PastEncoder(keras.layers.Layer):
         features: int,
         num_layers: int,
         dropout: float = 0.0,
+        motion_heads: int = 2,
+        motion_features: int = 32,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_codes, self.grid, self.context = num_codes, (int(grid[0]), int(grid[1])), context
         self.num_actions, self.features, self.num_layers, self.dropout = num_actions, features, num_layers, dropout
+        self.motion_heads, self.motion_features = motion_heads, motion_features
         policy = self.dtype_policy
         scale = keras.initializers.RandomNormal(stddev=context**-0.5)
         # One embedding for each past frame: a product with one-hot codes, so W_f e is a row of one table.
@@ -61,10 +120,24 @@ class PastEncoder(keras.layers.Layer):
         # Wide from the start: other gates are open for each action, or motion is averaged over for long.
         apart = keras.initializers.RandomNormal(stddev=1.0)
         self.actions = [
-            keras.layers.Embedding(num_actions, 2 * features, apart, name=f"action_{i}", dtype=policy)
+            keras.layers.Embedding(context * num_actions, 2 * features, apart, name=f"action_{i}", dtype=policy)
             for i in range(num_layers if num_actions else 0)
         ]
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
+        self.motion = self._motion() if motion_heads else []
+
+    def _motion(self) -> list[keras.layers.Layer]:
+        """Vectors of codes, of actions, what is known of these, the motion, and its way into the map."""
+        size, wide = self.motion_features, keras.initializers.RandomNormal(stddev=1.0)
+        return [
+            keras.layers.Embedding(self.num_codes, size, wide, name="moved_codes", dtype=self.dtype_policy),
+            keras.layers.Embedding(
+                self.context * max(self.num_actions, 1), size, wide, name="moving_actions", dtype="float32"
+            ),
+            keras.layers.Dense(size, activation="gelu", name="known", dtype="float32"),
+            Motion(self.grid, self.context, self.motion_heads, name="motion", dtype=self.dtype_policy),
+            keras.layers.Dense(self.features, name="moved", dtype=self.dtype_policy),
+        ]
 
     def build(self, input_shape: Any = None) -> None:
         """All sizes are known from the constructor."""
@@ -76,33 +149,63 @@ class PastEncoder(keras.layers.Layer):
             out.build((None, *self.grid, self.features))
         for action in self.actions:
             action.build()
+        if self.motion:
+            size = self.motion_features
+            codes, actions, known, motion, moved = self.motion
+            codes.build(), actions.build(), known.build((None, size))
+            motion.build((None, self.context, *self.grid, size), (None, size))
+            moved.build((None, *self.grid, self.context * self.motion_heads * size))
         self.built = True
 
-    def call(self, past: Tensor, action: Tensor | None = None, training: bool | None = None) -> Tensor:
-        """The map; `action` int32 `[batch]` where there are actions."""
+    def call(self, past: Tensor, actions: Tensor | None = None, training: bool | None = None) -> Tensor:
+        """The map; `actions` int32 `[batch, context]` where there are actions: actions[:, i] follows past frame i."""
+        past = ops.cast(past, "int32")
+        numbers = self._numbers(past, actions)
         frame = ops.arange(self.context, dtype="int32")[:, None, None] * self.num_codes
-        h = ops.sum(self.codes(ops.cast(past, "int32") + frame), axis=1)
-        h = h + ops.cast(self.positions, h.dtype)
+        h = ops.sum(self.codes(past + frame), axis=1) + ops.cast(self.positions, self.compute_dtype)
+        if self.motion:
+            codes, acting, known, motion, moved = self.motion
+            h = h + moved(motion(codes(past), known(self._summed(acting(numbers)))))
         for i, (spread, out) in enumerate(zip(self.spread, self.out, strict=True)):
             inner = spread(h)
             if self.actions:
-                inner = inner + self.actions[i](action)[:, None, None, :]
+                inner = inner + self._summed(self.actions[i](numbers))[:, None, None, :]
             h = h + out(self.drop(gate(inner), training=training))
         return h
 
+    def _numbers(self, past: Tensor, actions: Tensor | None) -> Tensor:
+        """Rows of the tables of actions, one table for each step of the past; without actions there is one action."""
+        steps = ops.arange(self.context, dtype="int32")
+        if not self.num_actions:
+            return ops.zeros_like(past[:, :, 0, 0]) + steps
+        return ops.cast(actions, "int32") + steps * self.num_actions
+
+    def _summed(self, embedded: Tensor) -> Tensor:
+        return ops.sum(embedded, axis=1) * self.context**-0.5
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("num_codes", "grid", "context", "num_actions", "features", "num_layers", "dropout")
+        names = (
+            "num_codes",
+            "grid",
+            "context",
+            "num_actions",
+            "features",
+            "num_layers",
+            "dropout",
+            "motion_heads",
+            "motion_features",
+        )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class Dynamics(Prior):
-    """`log p(z_t | z_{t-context}, ..., z_{t-1}, a_{t-1})` over the code map of one frame. Paper: section 4.5.
+    """`log p(z_t | z_{t-n}, a_{t-n}, ..., z_{t-1}, a_{t-1})`, n = context, over the code map of a frame. Section 4.5.
 
-    Inputs are a dict {"codes": int32 `[batch, h, w]`, "past": int32 `[batch, context, h, w]`, "action": int32
-    `[batch]`}: the frame, those before it and the action that leads to it. Losses, scores and saving are those of
-    `Prior`, of which it is one that is conditioned on the past.
+    Inputs are a dict {"codes": int32 `[batch, h, w]`, "past": int32 `[batch, context, h, w]`, "actions": int32
+    `[batch, context]`}: the frame, those before it and the action that follows each of them. Losses, scores and saving
+    are those of `Prior`, of which it is one that is conditioned on the past.
 
     Args:
         network: a network over a frame's codes with `condition_features` = the past's `features`.
@@ -134,11 +237,11 @@ class Dynamics(Prior):
         return self.network(codes, self.seen(given, training), training=training)
 
     def log_prob(self, codes: Any, condition: dict | None = None) -> Tensor:
-        """Nats of whole frames: `[batch, h, w]` -> float32 `[batch]`; `condition` has "past" and "action"."""
+        """Nats of whole frames: `[batch, h, w]` -> float32 `[batch]`; `condition` has "past" and "actions"."""
         return super().log_prob(codes, self.seen(condition))
 
     def sample(self, batch_size: Any, seed: Any, condition: dict | None = None, *args: Any, **settings: Any) -> Tensor:
-        """Codes of next frames int32 `[batch, h, w]`; `condition` has "past" and "action", others as in `Prior`."""
+        """Codes of next frames int32 `[batch, h, w]`; `condition` has "past" and "actions", others as in `Prior`."""
         return super().sample(batch_size, seed, self.seen(condition), *args, **settings)
 
     def rollout(
@@ -150,19 +253,29 @@ class Dynamics(Prior):
         top_k: int = 0,
         top_p: float = 1.0,
     ) -> Tensor:
-        """Imagined frames: past codes `[batch, context, h, w]`, actions int32 `[batch, n]` -> int32 `[batch, n, h, w]`.
+        """Imagined frames: past codes `[batch, context, h, w]`, actions int32 `[batch, context - 1 + n]` -> n frames.
 
-        actions[:, i] leads to the i-th imagined frame; without actions only their number counts. Each frame is drawn
-        by the cached sampler and takes its place as the youngest of the past; nothing is decoded on the way.
+        actions[:, t] leads from frame t to frame t + 1, counted over the given and the imagined ones; without actions
+        only their number counts. Each frame is drawn by the cached sampler and takes its place as the youngest of the
+        past; nothing is decoded on the way. Returns int32 `[batch, n, h, w]`.
+
+        Raises: ValueError for a past that misfits or too few actions.
         """
         past, actions = ops.cast(self._checked_past(past), "int32"), ops.cast(actions, "int32")
-        batch, count = ops.shape(past)[0], ops.shape(actions)[1]
+        context = self.past.context
+        if actions.shape[1] is not None and actions.shape[1] < context:
+            raise ValueError(
+                f"{self.name}: {actions.shape[1]} actions given; expected at least {context}, the {context - 1} "
+                "between the past frames and those that lead to the imagined ones."
+            )
+        batch, count = ops.shape(past)[0], ops.shape(actions)[1] - (context - 1)
         in_time = ops.transpose(actions)
         drawn = ops.zeros((count, batch, *self.past.grid), dtype="int32")
 
         def one(i: Tensor, state: tuple) -> tuple:
             past, drawn = state
-            condition = self.seen({"past": past, "action": ops.take(in_time, i, axis=0)})
+            latest = ops.transpose(ops.take(in_time, i + ops.arange(context, dtype="int32"), axis=0))
+            condition = self.seen({"past": past, "actions": latest})
             now = sample(self.network, batch, seed + i * FRAME_SEED, condition, temperature, top_k, top_p)
             past = ops.concatenate([past[:, 1:], now[:, None]], axis=1)
             return past, ops.slice_update(drawn, (i, 0, 0, 0), now[None])
@@ -173,10 +286,10 @@ class Dynamics(Prior):
     def seen(self, condition: dict | None, training: bool | None = None) -> dict:
         """The network's condition, {"map": `[batch, h, w, features]`}. Raises: ValueError for a past that misfits."""
         condition = condition or {}
-        past, action = self._checked_past(condition.get("past")), condition.get("action")
+        past, actions = self._checked_past(condition.get("past")), condition.get("actions")
         if self.past.num_actions:
-            self._check_action(action)
-        return {"map": self.past(past, action, training=training)}
+            self._check_actions(actions)
+        return {"map": self.past(past, actions, training=training)}
 
     def _checked_past(self, past: Any) -> Any:
         expected = (self.past.context, *self.past.grid)
@@ -185,15 +298,16 @@ class Dynamics(Prior):
             raise ValueError(f"{self.name}: past codes of shape {given} given; expected [batch, {expected}].")
         return past
 
-    def _check_action(self, action: Any) -> None:
-        if action is None:
-            raise ValueError(f"{self.name}: no action given; expected int32 [batch] in 0..{self.past.num_actions - 1}.")
-        values = concrete(action)
-        if values is not None and values.size and not (values.min() >= 0 and values.max() < self.past.num_actions):
+    def _check_actions(self, actions: Any) -> None:
+        most, context = self.past.num_actions - 1, self.past.context
+        shape = None if actions is None else tuple(actions.shape)
+        if shape is None or shape[1:] != (context,):
             raise ValueError(
-                f"{self.name}: actions in {values.min()}..{values.max()} given; expected "
-                f"0..{self.past.num_actions - 1}."
+                f"{self.name}: actions of shape {shape} given; expected int32 [batch, {context}] in 0..{most}."
             )
+        values = concrete(actions)
+        if values is not None and values.size and not (values.min() >= 0 and values.max() <= most):
+            raise ValueError(f"{self.name}: actions in {values.min()}..{values.max()} given; expected 0..{most}.")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -92,10 +92,10 @@ def test_a_transition_is_a_frame_with_those_before_it_and_the_action_between(fin
     count = len(clips) * (LENGTH - PAST)
     batch = next(iter(transitions(codes, PAST, batch_size=count, seed=0)))
     seen = set()
-    for now, past, action in zip(*(batch[name].numpy() for name in ("codes", "past", "action")), strict=True):
+    for now, past, taken in zip(*(batch[name].numpy() for name in ("codes", "past", "actions")), strict=True):
         whole = np.concatenate([past, now[None]])
         at = [(c, t) for c in range(len(clips)) for t in range(PAST, LENGTH)
-              if (clips[c, t - PAST : t + 1] == whole).all() and actions[c, t - 1] == action]  # fmt: skip
+              if (clips[c, t - PAST : t + 1] == whole).all() and (actions[c, t - PAST : t] == taken).all()]  # fmt: skip
         assert at
         seen |= set(at)
     assert len(seen) == count
@@ -128,7 +128,7 @@ def test_actions_are_read_by_name_and_number():
 def test_the_export_imagines_and_refuses(finished):
     model = tf.saved_model.load(str(finished / "export" / "model" / "1"))
     video = tf.constant(np.random.default_rng(0).integers(0, 256, (2, PAST, SIZE, SIZE, 3)), tf.uint8)
-    actions, seed = tf.constant([[0, 1, 1], [1, 1, 0]]), tf.constant(3)
+    actions, seed = tf.constant([[0, 0, 1, 1], [1, 1, 1, 0]]), tf.constant(3)
     predict, encode, decode = (model.signatures[name] for name in ("predict", "encode", "decode"))
     made = predict(video=video, actions=actions, seed=seed)
     assert made["video"].shape == (2, 3, SIZE, SIZE, 3)
@@ -142,5 +142,7 @@ def test_the_export_imagines_and_refuses(finished):
         predict(video=video, actions=actions + 1, seed=seed)
     with pytest.raises(tf.errors.InvalidArgumentError, match="video_shape"):
         predict(video=video[:, 1:], actions=actions, seed=seed)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected at least 2 a video"):
+        predict(video=video, actions=actions[:, :1], seed=seed)
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected as many of one as of the other"):
         predict(video=video, actions=actions[:1], seed=seed)

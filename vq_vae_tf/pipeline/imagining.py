@@ -68,9 +68,10 @@ def codes_and_actions(codes: CodeData, split: str) -> tuple[tf.Tensor, tf.Tensor
 
 
 def transitions(codes: CodeData, past_frames: int, batch_size: int, seed: int, **where: Any) -> tf.data.Dataset:
-    """Endless batches of frames with their past: what `Dynamics` trains on; the batch of step s is (seed, s)'s.
+    """Endless batches of frames with their past and its actions: what `Dynamics` trains on.
 
-    Every frame of every clip that has `past_frames` before it comes once an epoch.
+    The batch of step s depends on (seed, s) only. Every frame of every clip that has `past_frames` before it comes
+    once an epoch.
     """
     clips, actions = codes_and_actions(codes, "train")
     count, length = clips.shape[:2]
@@ -79,8 +80,12 @@ def transitions(codes: CodeData, past_frames: int, batch_size: int, seed: int, *
 
     def cut(batch: Batch) -> Batch:
         now = batch["frame"]
-        past = tf.gather(frames, now[:, None] + tf.range(-past_frames, 0, dtype=now.dtype))
-        given = {"codes": tf.gather(frames, now), "past": past, "action": tf.gather(steps, now - 1)}
+        before = now[:, None] + tf.range(-past_frames, 0, dtype=now.dtype)
+        given = {
+            "codes": tf.gather(frames, now),
+            "past": tf.gather(frames, before),
+            "actions": tf.gather(steps, before),
+        }
         return {name: tf.cast(value, tf.int32) for name, value in given.items()}
 
     store = ArrayStore.of({"frame": clip * length + time + past_frames})
@@ -105,9 +110,9 @@ class Windows:
         return self.x[:, self.past :]
 
     @property
-    def leading(self) -> np.ndarray:
-        """The actions that lead to them, `[n, time - past]`."""
-        return self.actions[:, self.past - 1 : -1]
+    def between(self) -> np.ndarray:
+        """The actions between the frames, `[n, time - 1]`: what a rollout is given."""
+        return self.actions[:, :-1]
 
 
 def windows(data: VideoData, codes: CodeData, split: str, past: int, future: int) -> Windows:

@@ -105,14 +105,15 @@ class VideoModality(Modality):
         if request.classes:
             raise UserError(f"--classes={','.join(request.classes)} means nothing to video; leave it out.")
         plans = _plans(run, options.get("actions") or ())
-        first = _first_frames(run, options.get("clip", 0))
+        first, before = _first_frames(run, options.get("clip", 0))
         vqvae, dynamics = trained_pair(run)
         check_top_k(request.draws, dynamics)
         past = np.asarray(vqvae.encode(first))[None]
+        actions = np.array([[*before, *plan] for plan in plans])
         shown = first[None].repeat(len(plans), axis=0)
         films = [
             np.concatenate(
-                [shown, decoded(vqvae, imagine(dynamics, past.repeat(len(plans), axis=0), np.array(plans), draw))], 1
+                [shown, decoded(vqvae, imagine(dynamics, past.repeat(len(plans), axis=0), actions, draw))], 1
             )
             for draw in request.draws
         ]
@@ -152,14 +153,15 @@ def _plans(run: Run, words: Any) -> list[list[int]]:
     return [[action] * future for action in range(max(len(names), 1))]
 
 
-def _first_frames(run: Run, number: int) -> np.ndarray:
-    """The past frames of a clip of the split that is scored, uint8 `[past, height, width, 3]`."""
+def _first_frames(run: Run, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The past frames of a clip of the split that is scored, uint8 `[past, height, width, 3]`; the actions between."""
     split = run.config.evaluation.eval_split
     count = run.data.sizes.get(split, 0) // run.data.clip_length
     if not 0 <= number < count:
         raise UserError(f"--clip={number} is out of range; the split {split} has {count} clips, counted from 0.")
     batch = next(iter(run.data.clips(split, 1).skip(number)))
-    return batch["x"].numpy()[0, : run.config.video.past_frames]
+    past = run.config.video.past_frames
+    return batch["x"].numpy()[0, :past], batch["actions"].numpy()[0, : past - 1]
 
 
 def _write(path: Path, content: bytes) -> None:

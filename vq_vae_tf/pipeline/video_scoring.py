@@ -37,7 +37,7 @@ _LEFT, _RIGHT = "left", "right"
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
-SHUFFLED = "The same frames, each scored under the action of another one."
+SHUFFLED = "The same frames, each scored as if the action of another one had led to it."
 ENERGY = "Mean squared difference of neighbouring pixels over that of the true frames: 1 is as sharp, a blur is below."
 SPREAD = "Standard deviation over seeds of a pixel, in grey levels of 255: how much of a frame is left open."
 
@@ -103,7 +103,7 @@ def _rollouts(
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.leading, draw))
+    imagined = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.between, draw))
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
@@ -124,17 +124,22 @@ def _rollouts(
 
 
 def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
-    """Bits of a frame under the dynamics, with the actions that were taken and with those of other frames."""
+    """Bits of a frame under the dynamics, with the action that leads to it and with that of another frame.
+
+    Shuffled is the last action only: those of the past can be seen in its frames.
+    """
     log_prob = tf.function(dynamics.log_prob, reduce_retracing=True, autograph=False)
-    future = given.leading.shape[1]
+    future = given.truth.shape[1]
     past = np.stack([given.codes[:, t : t + given.past] for t in range(future)], axis=1)
     past = past.reshape(-1, *past.shape[2:])
     frames = given.codes[:, given.past :].reshape(-1, *given.codes.shape[2:])
-    true = given.leading.reshape(-1)
+    true = np.stack([given.between[:, t : t + given.past] for t in range(future)], axis=1).reshape(-1, given.past)
+    shuffled = true.copy()
+    shuffled[:, -1] = np.random.default_rng(seed).permutation(true[:, -1])
     bits = {}
-    for name, actions in (("true", true), ("shuffled", np.random.default_rng(seed).permutation(true))):
+    for name, actions in (("true", true), ("shuffled", shuffled)):
         nats = [
-            log_prob(frames[i : i + FRAMES_SCORED], {"past": past[i : i + FRAMES_SCORED], "action": part}).numpy()
+            log_prob(frames[i : i + FRAMES_SCORED], {"past": past[i : i + FRAMES_SCORED], "actions": part}).numpy()
             for i, part in ((i, actions[i : i + FRAMES_SCORED]) for i in range(0, len(frames), FRAMES_SCORED))
         ]
         bits[name] = float(-np.concatenate(nats).mean(dtype=np.float64) / math.log(2.0))
@@ -144,7 +149,7 @@ def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
 def _spread(vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> list[float]:
     """Over seeds, of the first windows; see `spread`."""
     count = max(1, BATCH // SEEDS)
-    past, actions = given.codes[:count, : given.past], given.leading[:count]
+    past, actions = given.codes[:count, : given.past], given.between[:count]
     # The noise of a row depends on its place, so that the same window in several rows is drawn several times.
     codes = imagine(dynamics, np.concatenate([past] * SEEDS), np.concatenate([actions] * SEEDS), draw)
     films = decoded(vqvae, codes)
@@ -155,9 +160,10 @@ def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: D
     """Pixels a frame by which the picture moves to the right while one turns: turning left moves it so."""
     chosen = slice(0, 2 * BATCH)
     past = given.codes[chosen, : given.past]
-    shifts = {}
+    shifts, before = {}, given.between[chosen, : given.past - 1]
     for name in (_LEFT, _RIGHT):
-        actions = np.full((len(past), min(TURNING_FRAMES, given.leading.shape[1])), run.data.action_names.index(name))
+        turns = np.full((len(past), min(TURNING_FRAMES, given.truth.shape[1])), run.data.action_names.index(name))
+        actions = np.concatenate([before, turns], axis=1)
         imagined = imagine(dynamics, past, actions, draw)
         shifts[name] = sideways(decoded(vqvae, np.concatenate([past[:, -1:], imagined], axis=1)))
     return {
@@ -181,10 +187,10 @@ def _real_shift(run: Run, given: Windows, name: str) -> float | None:
 def _speed(run: Run, vqvae: VQVAE, dynamics: Dynamics, codes: CodeData, split: str) -> float:
     """Imagined and decoded frames a second, `BATCH` rollouts at a time, after the first call has compiled."""
     given = windows(run.data, codes, split, run.config.video.past_frames, run.config.video.future_frames)
-    past, actions = (np.resize(a, (BATCH, *a.shape[1:])) for a in (given.codes[:, : given.past], given.leading))
+    past, actions = (np.resize(a, (BATCH, *a.shape[1:])) for a in (given.codes[:, : given.past], given.between))
     started = time.perf_counter()
     decoded(vqvae, imagine(dynamics, past, actions, Draw(run.config.run.seed)))
-    return actions.size / (time.perf_counter() - started)
+    return BATCH * given.truth.shape[1] / (time.perf_counter() - started)
 
 
 def video_report(run: Run, scores: Mapping[str, Any], films: Mapping[str, np.ndarray]) -> Report:

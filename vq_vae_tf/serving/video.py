@@ -22,8 +22,9 @@ class VideoEndpoints:
     """The functions behind the signatures of a video model.
 
     Video is uint8 `[batch, time, height, width, 3]`, codes int32 `[batch, time, h, w]`, any number of frames;
-    `predict` takes exactly the past frames that the dynamics look at, and actions int32 `[batch, n]`, of which
-    actions[:, i] leads to the i-th of the n predicted frames.
+    `predict` takes exactly the past frames that the dynamics look at, and actions int32 `[batch, past_frames - 1 + n]`,
+    of which actions[:, t] leads from frame t to frame t + 1, counted over the given and the n predicted frames: how
+    fast one turns depends on how long one has been turning.
 
     Args:
         vqvae: a built `VQVAE` over frames.
@@ -84,7 +85,13 @@ class VideoEndpoints:
         same = tf.debugging.assert_equal(
             tf.shape(video)[0], tf.shape(actions)[0], "video and actions: expected as many of one as of the other"
         )
-        with tf.control_dependencies([same]):
+        enough = tf.debugging.assert_greater_equal(
+            tf.shape(actions)[1],
+            self.past_frames,
+            f"actions: expected at least {self.past_frames} a video, the {self.past_frames - 1} between its frames and "
+            "those that lead to the predicted ones",
+        )
+        with tf.control_dependencies([same, enough]):
             codes = self._loop(self.encode(video)["codes"], actions, seed)
         return {"video": self.decode(codes)["video"], "codes": codes}
 
@@ -109,7 +116,7 @@ def export_video_model(
     """Writes `<directory>/<name>/<version>`, a SavedModel with the signatures of `VideoEndpoints`, verified.
 
     video: uint8 `[n, time, height, width, 3]` to compare on, at least the past frames; the first two are used.
-    actions: int32 `[n, time]`, those of the first frames are asked for. action_names: kept beside the model.
+    actions: int32 `[n, time]`, as `predict` takes them; two frames are predicted. action_names: kept beside the model.
 
     Raises:
         UserError: the version exists, the folder cannot be written, or the clean process gives other results.
@@ -139,5 +146,5 @@ def _requests(endpoints: VideoEndpoints, video: np.ndarray, actions: np.ndarray)
     }
     if endpoints.dynamics is not None:
         past = video[:, : endpoints.past_frames]
-        requests["predict"] = {"video": past, "actions": actions[:, :2], "seed": np.int32(7)}
+        requests["predict"] = {"video": past, "actions": actions[:, : endpoints.past_frames + 1], "seed": np.int32(7)}
     return requests
