@@ -31,6 +31,7 @@ setup(
     extras_require={
         "audio": ["tensorflow-io>=0.37.1"],
         "vizdoom": ["vizdoom>=1.2.4"],
+        "video": ["av>=12"],
         "dev": ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.6", "ruff>=0.6", "mypy>=1.11", "tensorboard>=2.17"],
     },
     entry_points={"console_scripts": [f"vq-vae-{name}=vq_vae_tf.commands.{name}:main" for name in COMMANDS]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.video.data import open_video_data
@@ -60,6 +61,57 @@ def test_a_folder_without_actions(tmp_path):
     assert [data.sizes[s] for s in ("train", "validation", "test")] == [4, 4, 4]
 
 
+def film_file(path, frames):
+    """An animated picture without loss, or a film."""
+    if path.suffix in (".webp", ".gif"):
+        pictures = [Image.fromarray(frame) for frame in frames]
+        how = {"lossless": True} if path.suffix == ".webp" else {}
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, **how)
+        return
+    av = pytest.importorskip("av", reason="needs the extra `video`")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, width=frames.shape[2], height=frames.shape[1])
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("ending", [".webp", ".gif", ".mp4"])
+def test_a_folder_of_films(tmp_path, ending):
+    greys = np.array([[0, 40, 90, 200], [10, 60, 120, 240], [30, 70, 150, 180]], np.uint8)
+    for number, row in enumerate(greys):
+        film_file(tmp_path / f"e{number}{ending}", np.broadcast_to(row[:, None, None, None], (4, 32, 48, 3)).copy())
+        (tmp_path / f"e{number}.txt").write_text("up\ndown\nup\n")
+    data = open_video_data(f"folder:{tmp_path}", image_size=16, clip_length=2)
+    assert data.image_shape == (16, 16, 3)
+    clips = {split: next(iter(data.clips(split, 99))) for split in ("train", "test")}
+    seen = np.concatenate([clip["x"].numpy().mean((2, 3, 4)) for clip in clips.values()])
+    expected = greys.reshape(-1, 2)
+    np.testing.assert_allclose(seen[np.argsort(seen[:, 0])], expected[np.argsort(expected[:, 0])], atol=4)
+    assert [data.action_names[a] for a in clips["test"]["actions"].numpy().ravel()] == ["up", "down", "up", "up"]
+
+
+def test_what_is_wrong_with_a_film_is_said(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(2):
+        film_file(tmp_path / f"e{number}.webp", random.integers(0, 256, (3, 16 + number, 16, 3)).astype(np.uint8))
+
+    def refused(match, **how):
+        with pytest.raises(UserError, match=match):
+            open_video_data(f"folder:{tmp_path}", **{"clip_length": 2, **how})
+
+    refused("films of 16x16, 16x17; expected one size, so give --image_size")
+    refused(r"e0\.webp: 3 frames, expected at least the 4 of --clip_length", clip_length=4)
+    (tmp_path / "e0.txt").write_text("up\n")
+    refused(r"e0\.txt: 1 actions in 1 lines for 3 frames")
+    (tmp_path / "e0.txt").unlink()
+    whole = (tmp_path / "e1.webp").read_bytes()
+    (tmp_path / "e1.webp").write_bytes(whole[: len(whole) // 2])
+    refused(r"e1\.webp is no readable video")
+    (tmp_path / "frames").mkdir()
+    refused("films beside folders of frames")
+
+
 def test_what_is_wrong_with_a_folder_is_said(episodes, tmp_path):
     def refused(match, **how):
         with pytest.raises(UserError, match=match):
@@ -70,14 +122,12 @@ def test_what_is_wrong_with_a_folder_is_said(episodes, tmp_path):
     (episodes / "e1" / "actions.txt").write_text("up\ndown\n")
     refused("e1/actions.txt: 2 actions in 2 lines for 5 frames")
     (episodes / "e1" / "actions.txt").unlink()
-    refused("e1: no actions.txt, but e0 has one")
+    refused("e1: no file of actions, but e0 has one")
     (episodes / "e1" / "actions.txt").write_text("up\n" * 5)
     (episodes / "e1" / "000002.png").write_bytes(b"\x89PNG but not really")
     refused("e1/000002.png is no readable picture")
     with pytest.raises(UserError, match="no such folder"):
         open_video_data(f"folder:{tmp_path / 'nowhere'}")
-    with pytest.raises(UserError, match="no data set of --modality=video"):
-        open_video_data("cifar10")
 
 
 def test_in_memory_holds_out_the_end_and_cuts_what_is_asked():

@@ -30,19 +30,26 @@ def open_tfds(
 
     Raises: UserError for an unknown name or version, files that must be fetched by hand, or a download that fails.
     """
+    builder = prepared_builder(name, data_dir, "cifar10, folder:/path or vizdoom")
+    return from_builder(builder, name, image_size, validation_size, max_examples)
+
+
+def prepared_builder(name: str, data_dir: str | Path | None, known: str) -> Any:
+    """The TFDS builder called `name`, its data fetched if they must; `known` says what else may be asked for.
+
+    Raises: UserError, as `open_tfds`.
+    """
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError:
-        raise UserError(
-            f"--dataset={name}: no such data set, expected a TFDS name such as cifar10, folder:/path or vizdoom."
-        ) from None
+        raise UserError(f"--dataset={name}: no such data set, expected a TFDS name such as {known}.") from None
     except (ValueError, AssertionError, TypeError) as error:
         raise UserError(f"--dataset={name}: TFDS cannot build it{_present(name, data_dir)}: {_line(error)}") from None
     if not builder.is_prepared():
         _prepare(builder, name, data_dir)
-    return from_builder(builder, name, image_size, validation_size, max_examples)
+    return builder
 
 
 def _prepare(builder: Any, name: str, data_dir: str | Path | None) -> None:

@@ -1,18 +1,22 @@
-"""A folder of episodes, each a folder of numbered frames and, if wished, a file of actions, as a data set."""
+"""A folder of episodes, each a video file or a folder of numbered frames and, if wished, a file of actions."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.pictures import read_pictures
 from vq_vae_tf.modalities.image.source import ImageData
-from vq_vae_tf.modalities.video.source import VideoData
+from vq_vae_tf.modalities.video.files import SUFFIXES as FILM_SUFFIXES
+from vq_vae_tf.modalities.video.files import read_film
+from vq_vae_tf.modalities.video.source import VideoData, frames_in_memory
 
 ACTIONS_FILE = "actions.txt"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
@@ -22,37 +26,42 @@ _TEST_PART = 0.1
 @dataclass(frozen=True)
 class _Episode:
     name: str
-    frames: tuple[str, ...]  # paths, in order
+    frames: Any  # paths in order, or those of a film: uint8 `[time, height, width, 3]`
     actions: tuple[str, ...]  # names, one a frame; empty: not known
 
 
 def open_folder(
     root: str | Path, image_size: int, clip_length: int, validation_size: int = 0, max_examples: int = 0
 ) -> VideoData:
-    """Opens `root/EPISODE/000001.png, 000002.png, ...` as a data set; frames follow the order of their names.
+    """Opens `root/EPISODE/000001.png, 000002.png, ...`, or `root/EPISODE.mp4`, as a data set.
 
-    `root/EPISODE/actions.txt` holds the name of an action a line: line t leads from frame t to the next one (the last
-    frame may have none). Either every episode has it, or none. An episode is cut into clips of `clip_length` frames;
-    what is left over goes. About a tenth of the episodes by the hash of their names, at least one, is the test split;
-    validation is the `validation_size` episodes next by hash. max_examples: episodes of each split at most; 0: all.
+    Frames follow the order of their names. `root/EPISODE/actions.txt` (beside a film: `root/EPISODE.txt`) holds the
+    name of an action a line: line t leads from frame t to the next one (the last frame may have none). Either every
+    episode has it, or none. An episode is cut into clips of `clip_length` frames; what is left over goes. About a
+    tenth of the episodes by the hash of their names, at least one, is the test split; validation is the
+    `validation_size` episodes next by hash. max_examples: episodes of each split at most; 0: all.
 
     Raises: UserError for a missing or empty folder, an episode shorter than a clip, actions of another number than
-    frames, frames that cannot be read or that have several sizes when image_size is 0.
+    frames, frames or films that cannot be read or that have several sizes when image_size is 0, films beside folders.
     """
     root = Path(root).expanduser()
-    episodes = [_read_episode(path, clip_length) for path in _episode_folders(root)]
+    found = _episode_paths(root)
+    films = found[0].is_file()
+    episodes = [(_read_film if films else _read_episode)(path, clip_length, image_size) for path in found]
     with_actions = [episode for episode in episodes if episode.actions]
     if with_actions and len(with_actions) < len(episodes):
         without = next(episode.name for episode in episodes if not episode.actions)
-        raise UserError(f"{root / without}: no {ACTIONS_FILE}, but {with_actions[0].name} has one; give all or none.")
+        raise UserError(f"{root / without}: no file of actions, but {with_actions[0].name} has one; give all or none.")
     names = tuple(sorted({action for episode in episodes for action in episode.actions}))
     parts = {
         split: chosen[: max_examples or None] for split, chosen in _splits(root, episodes, validation_size).items()
     }
     clips = {split: [clip for e in chosen for clip in _clips(e, clip_length)] for split, chosen in parts.items()}
-    images = _images(
-        root, {split: [f for c in chosen for f in c.frames] for split, chosen in clips.items()}, image_size
-    )
+    if films:
+        images = _film_frames(root, clips)
+    else:
+        paths = {split: [f for c in chosen for f in c.frames] for split, chosen in clips.items()}
+        images = _images(root, paths, image_size)
     actions = {
         split: np.array([list(map(names.index, c.actions)) or [0] * clip_length for c in chosen], np.int32)
         for split, chosen in clips.items()
@@ -60,26 +69,45 @@ def open_folder(
     return VideoData(images, clip_length, names, actions)
 
 
-def _episode_folders(root: Path) -> list[Path]:
+def _episode_paths(root: Path) -> list[Path]:
+    """Films, or folders of frames."""
     if not root.is_dir():
-        raise UserError(f"--dataset=folder:{root}: no such folder, expected one with a folder for each episode.")
-    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        raise UserError(
+            f"--dataset=folder:{root}: no such folder, expected one with a film or folder for each episode."
+        )
+    shown = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    films = [path for path in shown if path.is_file() and path.suffix.lower() in FILM_SUFFIXES]
+    folders = [path for path in shown if path.is_dir()]
+    if films and folders:
+        raise UserError(f"--dataset=folder:{root}: films beside folders of frames; give episodes of one kind only.")
+    found = films or folders
     if len(found) < 2:
         raise UserError(
-            f"--dataset=folder:{root}: {len(found)} episode folders, expected at least 2, one to train on and one to "
-            "test on; give EPISODE/000001.png and so on."
+            f"--dataset=folder:{root}: {len(found)} episodes, expected at least 2, one to train on and one to test on; "
+            "give EPISODE/000001.png and so on, or EPISODE.mp4."
         )
     return found
 
 
-def _read_episode(folder: Path, clip_length: int) -> _Episode:
+def _read_film(path: Path, clip_length: int, image_size: int) -> _Episode:
+    frames = read_film(path, image_size)
+    _check_length(path, len(frames), clip_length)
+    return _Episode(path.stem, frames, _read_actions(path.with_suffix(".txt"), len(frames)))
+
+
+def _read_episode(folder: Path, clip_length: int, image_size: int) -> _Episode:
+    del image_size  # frames are read later, all at once
     frames = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if len(frames) < clip_length:
-        raise UserError(
-            f"{folder}: {len(frames)} frames, expected at least the {clip_length} of --clip_length; give a longer "
-            "episode or shorter clips."
-        )
+    _check_length(folder, len(frames), clip_length)
     return _Episode(folder.name, tuple(frames), _read_actions(folder / ACTIONS_FILE, len(frames)))
+
+
+def _check_length(path: Path, frames: int, clip_length: int) -> None:
+    if frames < clip_length:
+        raise UserError(
+            f"{path}: {frames} frames, expected at least the {clip_length} of --clip_length; give a longer episode or "
+            "shorter clips."
+        )
 
 
 def _read_actions(path: Path, frames: int) -> tuple[str, ...]:
@@ -110,6 +138,16 @@ def _splits(root: Path, episodes: list[_Episode], validation_size: int) -> dict[
 def _clips(episode: _Episode, length: int) -> list[_Episode]:
     starts = range(0, len(episode.frames) - length + 1, length)
     return [_Episode(episode.name, episode.frames[s : s + length], episode.actions[s : s + length]) for s in starts]
+
+
+def _film_frames(root: Path, clips: Mapping[str, list[_Episode]]) -> ImageData:
+    shapes = sorted({clip.frames.shape[1:] for chosen in clips.values() for clip in chosen})
+    if len(shapes) > 1:
+        several = ", ".join(f"{width}x{height}" for height, width, _ in shapes)
+        raise UserError(f"--dataset=folder:{root}: films of {several}; expected one size, so give --image_size.")
+    height, width, channels = shapes[0]
+    frames = {split: np.concatenate([c.frames for c in chosen]) for split, chosen in clips.items() if chosen}
+    return frames_in_memory(f"folder:{root}", frames, (height, width, channels))
 
 
 def _images(root: Path, files: dict[str, list[str]], image_size: int) -> ImageData:

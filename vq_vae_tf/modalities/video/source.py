@@ -106,12 +106,13 @@ def in_memory(
     if validation_size:
         parts["validation"] = (frames[cut:], actions[cut:])
     flat = {split: f[:most].reshape(-1, *f.shape[2:]) for split, (f, _) in parts.items()}
-    height, width, channels = frames.shape[2:]
-    images = ImageData(
-        name,
-        (height, width, channels),
-        (),
-        {split: len(f) for split, f in flat.items()},
-        stores={split: partial(ArrayStore.of, {"x": f}) for split, f in flat.items()},
-    )
+    images = frames_in_memory(name, flat, frames.shape[2:])
     return VideoData(images, frames.shape[1], action_names, {split: a[:most] for split, (_, a) in parts.items()})
+
+
+def frames_in_memory(name: str, frames: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> ImageData:
+    """Frames in memory as images: split -> uint8 `[frames, height, width, 3]`."""
+    height, width, channels = shape
+    sizes = {split: len(f) for split, f in frames.items()}
+    stores = {split: partial(ArrayStore.of, {"x": f}) for split, f in frames.items()}
+    return ImageData(name, (height, width, channels), (), sizes, stores=stores)
