@@ -18,12 +18,15 @@ from vq_vae_tf.version import VERSION as __version__
 if TYPE_CHECKING:
     from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample
     from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
+    from vq_vae_tf.dynamics import Dynamics, PastEncoder
     from vq_vae_tf.errors import UserError
     from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
     from vq_vae_tf.joint import JointQuantizer
     from vq_vae_tf.modalities.image.decoder import ImageDecoder
     from vq_vae_tf.modalities.image.encoder import ImageEncoder
     from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
+    from vq_vae_tf.modalities.video.decoder import ClipDecoder
+    from vq_vae_tf.modalities.video.encoder import ClipEncoder
     from vq_vae_tf.prior import Prior, UniformPrior
     from vq_vae_tf.quantizers import (
         EntropyConstrainedQuantizer,
@@ -39,7 +42,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "AutoregressivePixels": "autoregressive_decoder",
     "Categorical": "modalities.image.likelihood",
+    "ClipDecoder": "modalities.video.decoder",
+    "ClipEncoder": "modalities.video.encoder",
     "DiscretizedLogisticMixture": "modalities.image.likelihood",
+    "Dynamics": "dynamics",
     "EntropyConstrainedQuantizer": "quantizers",
     "FiniteScalarQuantizer": "quantizers",
     "GatedPixelCNN": "autoregressive",
@@ -48,6 +54,7 @@ _HOMES = {
     "ImageEncoder": "modalities.image.encoder",
     "JointQuantizer": "joint",
     "LookupFreeQuantizer": "quantizers",
+    "PastEncoder": "dynamics",
     "Prior": "prior",
     "ProductQuantizer": "quantizers",
     "ResidualQuantizer": "quantizers",
@@ -68,7 +75,10 @@ __all__ = [
     "VQVAE",
     "AutoregressivePixels",
     "Categorical",
+    "ClipDecoder",
+    "ClipEncoder",
     "DiscretizedLogisticMixture",
+    "Dynamics",
     "EntropyConstrainedQuantizer",
     "FiniteScalarQuantizer",
     "GatedPixelCNN",
@@ -77,6 +87,7 @@ __all__ = [
     "ImageEncoder",
     "JointQuantizer",
     "LookupFreeQuantizer",
+    "PastEncoder",
     "Prior",
     "ProductQuantizer",
     "ResidualQuantizer",
