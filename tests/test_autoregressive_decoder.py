@@ -124,7 +124,6 @@ def test_the_config_makes_the_same_likelihood(use_codes):
     ("changes", "message"),
     [
         ({"num_symbols": 16}, "expected 256"),
-        ({"num_channels": None, "shape": (4, 4)}, "expected 256"),
         ({"condition_features": 0}, "width of the map"),
     ],
 )

@@ -23,18 +23,21 @@ class AutoregressivePixels(Likelihood):
     softmax over 256 values of three channels does, so a mixture of logistics would save little here.
 
     Args:
-        network: an `AutoregressiveNetwork` with 256 symbols over (height, width, channels), `num_channels` the channels
-            and `condition_features` the width of the map that the decoder gives.
+        network: an `AutoregressiveNetwork` over pixels, 256 symbols over (height, width, channels) with `num_channels`
+            the channels; or over maps of codes (height, width), as many symbols as there are codes. Its
+            `condition_features` are the width of the map that the decoder gives.
         use_codes: False puts zeros in the place of the map: the same network without codes, to compare with.
     """
 
     def __init__(self, network: Any, use_codes: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shape = tuple(network.symbol_shape)
-        if len(shape) != 3 or network.num_channels != shape[-1] or network.num_symbols != 256:
+        pixels = len(shape) == 3 and network.num_channels == shape[-1] and network.num_symbols == 256
+        if not pixels and (len(shape) != 2 or network.num_channels is not None):
             raise ValueError(
                 f"{self.name}: the network has {network.num_symbols} symbols over {shape} with num_channels="
-                f"{network.num_channels}; expected 256 over (height, width, channels) with num_channels=channels."
+                f"{network.num_channels}; expected 256 over (height, width, channels) with num_channels=channels, or "
+                "any number over (height, width)."
             )
         if network.condition_features < 1:
             raise ValueError(f"{self.name}: the network has condition_features=0; expected the width of the map.")

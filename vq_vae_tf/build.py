@@ -21,12 +21,14 @@ from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
 from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
 from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
+from vq_vae_tf.modalities.image.cosine import start_from_cosines
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
-from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, Gaussian, Likelihood
+from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, DiscretizedLogisticMixture, Gaussian, Likelihood
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers import QUANTIZERS, VectorQuantizer
+from vq_vae_tf.second_stage import MapDecoder, MapEncoder, SecondStage
 from vq_vae_tf.training.options import TrainingOptions
 from vq_vae_tf.vqvae import VQVAE
 
@@ -116,6 +118,8 @@ def build_likelihood(config: Config, image_shape: tuple[int, int, int], precisio
         raise UserError(f"--likelihood={name} is not known; choose one of {known}.")
     if LIKELIHOODS[name] is Gaussian:
         return Gaussian(0.5 * config.model.data_variance, name="likelihood")
+    if LIKELIHOODS[name] is DiscretizedLogisticMixture:
+        return DiscretizedLogisticMixture(config.model.mixture_components, name="likelihood")
     return LIKELIHOODS[name](name="likelihood")
 
 
@@ -150,6 +154,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
         "units": model.units,
         "residual_units": model.residual_units,
         "residual_blocks": model.residual_blocks,
+        "resampling": model.resampling,
         "dtype": precision,
     }
     vqvae = VQVAE(
@@ -166,7 +171,56 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
         dtype=precision,
     )
     vqvae.build((None, *image_shape))
+    location = likelihood.location(image_shape[-1])
+    if model.resampling == "folded" and location is not None:
+        start_from_cosines(vqvae.encoder, vqvae.decoder, location, quantizer.num_codebooks or 1)
     return vqvae
+
+
+def build_second_stage(
+    config: Config, first: VQVAE, image_shape: tuple[int, int, int], precision: str = "float32"
+) -> SecondStage:
+    """The VQ-VAE over the codes of `first`: --num_codebooks codes for a whole image, a PixelCNN as its decoder.
+
+    Raises:
+        UserError: the flags ask for another likelihood or quantizer, or the first stage's codes are no plain map.
+    """
+    model, q = config.model, config.quantizer
+    if model.likelihood != PIXELCNN or q.quantizer != "product":
+        raise UserError(
+            f"--first_stage={model.first_stage} with --likelihood={model.likelihood} --quantizer={q.quantizer}: codes "
+            f"are told by a PixelCNN, several for an image; give --likelihood={PIXELCNN} --quantizer=product."
+        )
+    grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
+    sizes: dict[str, Any] = {
+        "units": model.units,
+        "residual_units": model.residual_units,
+        "residual_blocks": model.residual_blocks,
+        "dtype": precision,
+    }
+    network = GatedPixelCNN(
+        num_symbols=first.quantizer.num_codes,
+        symbol_shape=grid[:2],
+        condition_features=model.pixelcnn_units,
+        features=model.pixelcnn_units,
+        num_layers=model.pixelcnn_layers,
+        name="network",
+        dtype=precision,
+    )
+    try:
+        stage = SecondStage(
+            first,
+            MapEncoder(q.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
+            build_quantizer(config, (1, 1)),
+            MapDecoder(model.pixelcnn_units, grid[:2], upsamplings=model.downsamplings, name="decoder", **sizes),
+            AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood"),
+            name="vqvae",
+            dtype=precision,
+        )
+    except ValueError as error:
+        raise UserError(f"--first_stage={model.first_stage}: {error}") from error
+    stage.build((None, *image_shape))
+    return stage
 
 
 def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioLikelihood:

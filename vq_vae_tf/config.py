@@ -42,6 +42,10 @@ class ModelConfig:
     residual_units: int = _option(32, "units inside a residual block", minimum=1)
     residual_blocks: int = _option(2, "residual blocks in encoder and in decoder", minimum=0)
     downsamplings: int = _option(2, "strided layers; the code grid is 2^this coarser than the image", minimum=1)
+    resampling: Literal["strided", "folded"] = _option(
+        "strided", "of images: strided convolutions (the paper's), or squares of pixels as vectors (faster on a CPU)"
+    )
+    mixture_components: int = _option(10, "of --likelihood=logistic_mixture: logistics in a pixel's mixture", minimum=1)
     likelihood: str = _option(
         "gaussian", "p(x|z): gaussian, categorical, logistic_mixture, or pixelcnn (drawn pixel by pixel)"
     )
@@ -50,6 +54,11 @@ class ModelConfig:
     )
     pixelcnn_layers: int = _option(6, "of --likelihood=pixelcnn: layers", minimum=1)
     pixelcnn_codes: bool = _option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")
+    first_stage: str = _option(
+        "",
+        "a run whose codes become the data: images -> its codes -> --num_codebooks codes for the whole image (paper, "
+        "section 4.2)",
+    )
     data_variance: float = _option(
         0.0, "variance of the pixels on the scale 0..1, which normalises the squared error; 0: measured", minimum=0.0
     )

@@ -19,14 +19,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf import autoregressive_decoder, hierarchy, joint, quantizers, vqvae
+from vq_vae_tf import autoregressive_decoder, hierarchy, joint, quantizers, second_stage, vqvae
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing, sha256_of, write_json
 from vq_vae_tf.modalities.image import decoder, encoder, likelihood
 
 MODEL, DATA, OPTIONS = "model.keras", "x.npy", "options.json"
 WEIGHTS, RESULT = "fitted.weights.h5", "fitted.json"
-LOADABLE = (autoregressive_decoder, hierarchy, joint, quantizers, vqvae, decoder, encoder, likelihood)
+LOADABLE = (autoregressive_decoder, hierarchy, joint, quantizers, second_stage, vqvae, decoder, encoder, likelihood)
 """Imported so that Keras finds the classes in a .keras file."""
 
 

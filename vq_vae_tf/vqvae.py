@@ -33,6 +33,9 @@ class VQVAE(keras.Model):
         likelihood: p(x | parameters).
     """
 
+    PARTS = ("encoder", "quantizer", "decoder", "likelihood")
+    """What it is made of: the constructor's arguments."""
+
     def __init__(
         self,
         encoder: keras.layers.Layer,
@@ -57,12 +60,20 @@ class VQVAE(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Parameters of p(x | z_q(x)); gradients pass the quantizer straight through."""
-        z_e = self.encoder(observation(inputs), training=training)
+        z_e = self.encoded(inputs, training=training)
         return self._decoded(self.quantizer(z_e, training=training), condition(inputs), training)
 
     def encode(self, inputs: Any) -> Any:
         """Codes of x, int32 `[batch, *code_shape]`."""
-        return self.quantizer.encode(self.encoder(observation(inputs), training=False))
+        return self.quantizer.encode(self.encoded(inputs, training=False))
+
+    def observed(self, inputs: Any) -> Any:
+        """What the likelihood is a distribution over: x itself."""
+        return observation(inputs)
+
+    def encoded(self, inputs: Any, training: bool | None = None) -> Any:
+        """z_e of x."""
+        return self.encoder(observation(inputs), training=training)
 
     def decode(self, codes: Any, condition: dict[str, Any] | None = None) -> Any:
         """E[x | codes, condition] on the scale of x, float32."""
@@ -85,7 +96,7 @@ class VQVAE(keras.Model):
 
     def loss_terms(self, inputs: Any, training: bool | None = True) -> dict[str, Any]:
         """Scalars: "loss" and what it is the sum of, means over the batch, in nats per dimension."""
-        x = observation(inputs)
+        x = self.observed(inputs)
         params = self(inputs, training=training)
         dimensions = math.prod(x.shape[1:])
         reconstruction = ops.mean(self.likelihood.loss(params, x, training=training)) / dimensions
@@ -106,7 +117,7 @@ class VQVAE(keras.Model):
     ) -> Any:
         """The loss for `fit`, from the forward pass that `fit` has made (`y_pred` are the parameters)."""
         del y, sample_weight
-        observed = observation(x)
+        observed = self.observed(x)
         dimensions = math.prod(observed.shape[1:])
         loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / dimensions
         loss = sum(of_this_replica(self.losses), loss)
@@ -126,7 +137,7 @@ class VQVAE(keras.Model):
         Raises:
             ValueError: M > 1 with a residual quantizer, or more codings than there are.
         """
-        z_e = self.encoder(observation(inputs), training=False)
+        z_e = self.encoded(inputs, training=False)
         if iw_samples == 1:
             distortion, rate = self._terms(self.quantizer.encode(z_e), inputs, prior)
             return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
@@ -139,31 +150,29 @@ class VQVAE(keras.Model):
         total = ops.fori_loop(1, iw_samples, added, -distortion - rate)
         return {"elbo": total, "distortion": -total - rate, "rate": rate}
 
+    def distortion(self, codes: Any, inputs: Any) -> Any:
+        """-log p(x | codes), nats `[batch]`."""
+        return -self.likelihood.log_prob(self.decode_params(codes, condition(inputs)), self.observed(inputs))
+
     def _terms(self, codes: Any, inputs: Any, prior: Any) -> tuple[Any, Any]:
         """-log p(x | codes) and -log p(codes), nats `[batch]`."""
-        distortion = -self.likelihood.log_prob(self.decode_params(codes, condition(inputs)), observation(inputs))
+        distortion = self.distortion(codes, inputs)
         if prior is None:
             nats = math.prod(codes.shape[1:]) * math.log(self.quantizer.num_codes)
             return distortion, ops.full_like(distortion, nats)
         return distortion, -prior.log_prob(codes, condition(inputs))
 
     def get_config(self) -> dict[str, Any]:
-        """The four parts, serialised."""
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "encoder": serialize(self.encoder),
-            "quantizer": serialize(self.quantizer),
-            "decoder": serialize(self.decoder),
-            "likelihood": serialize(self.likelihood),
-        }
+        """The parts, serialised."""
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.PARTS}
+        return {**super().get_config(), **parts}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> VQVAE:
         """The inverse of `get_config`."""
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("encoder", "quantizer", "decoder", "likelihood")
+            for name in cls.PARTS
         }
         return cls(**{**config, **parts})
 

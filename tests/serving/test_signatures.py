@@ -46,6 +46,7 @@ def test_names_types_and_shapes_are_the_promised_ones(signatures):
             {"image": image, "codes": codes},
         ),
         "log_prob": ({"codes": codes, "label": label}, {"log_prob": ("float32", (None,))}),
+        "elbo": ({"image": image}, {"distortion": ("float32", (None,)), "rate": ("float32", (None,))}),
     }
 
     def plain(specs):
@@ -107,6 +108,13 @@ def test_complete_keeps_what_it_is_told_and_draws_the_rest(signatures, vqvae, pr
     assert np.abs(given["image"] - as_image(vqvae.decode(given["codes"]))).max() <= 1
     np.testing.assert_array_equal(complete(np.ones_like(mask))["codes"], codes)
     np.testing.assert_array_equal(complete(np.zeros_like(mask))["codes"], sample(signatures, 5, labels)["codes"])
+
+
+def test_elbo_is_the_models_bound_under_a_uniform_prior(signatures, vqvae, images):
+    given = ask(signatures, "elbo", image=images)
+    ours = vqvae.elbo(images)
+    np.testing.assert_allclose(given["distortion"] + given["rate"], -np.asarray(ours["elbo"]), rtol=1e-5)
+    np.testing.assert_allclose(given["rate"], 4 * np.log(8), rtol=1e-6)
 
 
 def test_log_prob_is_the_priors_and_sums_to_one(signatures, prior, labels):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.vqvae import VQVAE, condition
+from vq_vae_tf.vqvae import VQVAE
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def with_shuffled_codes(vqvae: VQVAE) -> Bound:
 
     def shuffled(batch: Mapping[str, Any]) -> dict[str, Any]:
         codes = vqvae.encode(batch)
-        params = vqvae.decode_params(tf.roll(codes, tf.shape(codes)[0] // 2, axis=0), condition(batch))
-        distortion = -vqvae.likelihood.log_prob(params, batch["x"])
+        distortion = vqvae.distortion(tf.roll(codes, tf.shape(codes)[0] // 2, axis=0), batch)
         nats = math.prod(codes.shape[1:]) * math.log(vqvae.quantizer.num_codes)
         return {"distortion": distortion, "rate": tf.fill(tf.shape(distortion), nats)}
 

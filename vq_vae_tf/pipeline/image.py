@@ -11,7 +11,7 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.reconstruction import data_variance
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
-from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
+from vq_vae_tf.pipeline.loading import first_stage, load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.run import Run
@@ -45,6 +45,8 @@ class ImageModality(Modality):
 
     def build_vqvae(self, config: Config, data: ImageData, precision: str = "float32") -> VQVAE:
         """See `Modality`."""
+        if config.model.first_stage:
+            return build.build_second_stage(config, first_stage(config, data), data.image_shape, precision)
         return build.build_vqvae(config, data.image_shape, precision)
 
     def measure_variance(self, data: ImageData) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from vq_vae_tf import build
 from vq_vae_tf.codes import open_codes
+from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.run import Run, read_flagfile
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.result import TrainResult, load_weights, read_result
 from vq_vae_tf.training.source import check_source
@@ -28,6 +30,24 @@ def load_vqvae(run: Run) -> tuple[VQVAE, str]:
     build.clear_session(run.config.run.seed)
     model = run.modality.build_vqvae(run.config, run.data)
     return model, load_weights(model, run.vqvae).digest
+
+
+def first_stage(config: Config, data: Any) -> VQVAE:
+    """The trained VQ-VAE of the run that --first_stage names, in float32, for this run's images.
+
+    Raises:
+        UserError: there is no such run, it is of no images, or it has a first stage itself.
+    """
+    name = config.model.first_stage
+    path = Path(name) / "config.flags"
+    if not path.is_file():
+        raise UserError(f"--first_stage={name} holds no run (no config.flags); give a folder that bin/train has made.")
+    first = read_flagfile(path)
+    if first.data.modality != "image" or first.model.first_stage:
+        raise UserError(f"--first_stage={name} is no plain run on images; give one that is.")
+    model = build.build_vqvae(first, data.image_shape)
+    load_weights(model, Path(name) / "vqvae")
+    return model
 
 
 def load_prior(run: Run) -> Prior | None:

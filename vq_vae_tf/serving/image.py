@@ -66,6 +66,7 @@ class ImageEndpoints:
             "encode": (self.encode, [image]),
             "encode_png": (self.encode_png, [tf.TensorSpec((None,), tf.string, name="image_bytes")]),
             "decode": (self.decode, [codes]),
+            "elbo": (self.elbo, [image]),
         }
         if self.prior is not None:
             label = tf.TensorSpec((None,), tf.int32, name="label")
@@ -93,6 +94,14 @@ class ImageEndpoints:
     def reconstruct(self, image: tf.Tensor) -> Answer:
         """Images -> what their codes say of them."""
         return {"image": self._image(self._encoded(image))}
+
+    def elbo(self, image: tf.Tensor) -> Answer:
+        """The bound's two terms under a uniform prior, nats `[batch]`: -log p(image | codes), and log K for every code.
+
+        (distortion + rate) / (dimensions log 2) are the bits/dim that evaluation gives as "uniform".
+        """
+        terms = self.vqvae.elbo(of_shape(image, (None, *self.image_shape), "image"))
+        return {name: terms[name] for name in ("distortion", "rate")}
 
     def sample(self, seed: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> Answer:
         """One drawn image a label, int32 `[batch]`; a model without classes only counts the labels."""

@@ -29,7 +29,7 @@ def verify(model: Path, requests: Arrays, answers: Arrays) -> None:
     """Asks a clean process the `requests` and compares with `answers`.
 
     Equation: codes equal; images within 1 of 255 levels; sounds within 1e-3 of full scale;
-    |log p - log p'| <= 1e-4 max(1, |log p|).
+    |log p - log p'| <= 1e-4 max(1, |log p|), and so for the terms of the bound.
 
     Raises: UserError that names the signature and what differed.
     """
@@ -77,7 +77,7 @@ def _difference(output: str, ours: np.ndarray, theirs: np.ndarray | None) -> str
     if output == "audio":
         gap = float(np.max(np.abs(ours - theirs), initial=0))
         return f"up to {gap:.2g}" if not gap <= AUDIO_TOLERANCE else ""
-    if output == "log_prob":
+    if output in ("log_prob", "distortion", "rate"):
         error = np.abs(ours - theirs) / np.maximum(1.0, np.abs(ours))
         return "" if np.all(error <= LOG_PROB_TOLERANCE) else f"by up to {np.max(error):.2g} relative"
     unequal = int(np.sum(ours != theirs))

@@ -6,6 +6,7 @@ import pytest
 
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
+from vq_vae_tf.modalities.image.fold import fold, unfold
 from vq_vae_tf.modalities.image.residual import ResidualStack
 from vq_vae_tf.modalities.image.scale import from_unit, to_unit
 
@@ -65,3 +66,40 @@ def test_scales_are_inverse():
 def test_config_round_trip(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+
+
+def test_folded_squares_are_rows_then_columns_then_channels_and_unfold_is_the_inverse():
+    x = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    folded = np.asarray(fold(x, 2))
+    np.testing.assert_array_equal(folded[1, 0, 2], x[1, 0:2, 4:6].reshape(-1))
+    np.testing.assert_array_equal(np.asarray(unfold(folded, 2)), x)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_folded_decoder_mirrors_a_folded_encoder(depth):
+    sizes = {"units": 8, "residual_units": 4, "residual_blocks": 1, "resampling": "folded"}
+    encoder, decoder = ImageEncoder(5, downsamplings=depth, **sizes), ImageDecoder(7, upsamplings=depth, **sizes)
+    x = np.zeros((2, 16, 8, 3), np.uint8)
+    z = encoder(x)
+    assert tuple(z.shape) == (2, 16 >> depth, 8 >> depth, 5) == tuple(encoder.compute_output_shape(x.shape))
+    assert tuple(decoder(z).shape) == (2, 16, 8, 7) == tuple(decoder.compute_output_shape(z.shape))
+    assert ImageEncoder.from_config(encoder.get_config()).resampling == "folded"
+    assert ImageDecoder.from_config(decoder.get_config()).resampling == "folded"
+
+
+def test_a_folded_decoder_without_blocks_puts_each_vector_into_its_own_square():
+    """Through the 1x1 convolution alone a pixel hangs on the code of its own square and of no other."""
+    decoder = ImageDecoder(1, units=4, residual_blocks=0, upsamplings=1, resampling="folded")
+    z = np.zeros((1, 5, 5, 3), np.float32)
+    before = np.asarray(decoder(z))
+    z[0, 2, 2] = 1.0
+    changed = np.argwhere(np.asarray(decoder(z)) != before)[:, 1:3]
+    assert changed.min() >= 2  # the 3x3 convolution reaches one square further, rows 2 to 7
+    assert changed.max() <= 7
+
+
+def test_an_unknown_resampling_is_refused():
+    with pytest.raises(ValueError, match="resampling must be one of"):
+        ImageEncoder(5, resampling="nearest")
+    with pytest.raises(ValueError, match="resampling must be one of"):
+        ImageDecoder(5, resampling="nearest")

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from vq_vae_tf.modalities.image.encoder import RESAMPLINGS
+from vq_vae_tf.modalities.image.fold import unfold
 from vq_vae_tf.modalities.image.residual import ResidualStack
 
 
@@ -23,6 +25,11 @@ class ImageDecoder(keras.layers.Layer):
         residual_units: units inside a residual block.
         residual_blocks: how many.
         upsamplings: d, the number of transposed layers.
+        resampling: as in the encoder; "folded" has a 1x1 convolution give squares of 2^d x 2^d pixels as vectors, and
+            adds a linear map of z_q to them.
+
+    Raises:
+        ValueError: resampling is not known.
     """
 
     def __init__(
@@ -32,19 +39,41 @@ class ImageDecoder(keras.layers.Layer):
         residual_units: int = 32,
         residual_blocks: int = 2,
         upsamplings: int = 2,
+        resampling: str = "strided",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if resampling not in RESAMPLINGS:
+            raise ValueError(f"{self.name}: resampling must be one of {RESAMPLINGS}; received {resampling!r}.")
+        self.resampling = resampling
         self.outputs, self.units, self.upsamplings = outputs, units, upsamplings
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
         policy = self.dtype_policy
         self.mix = keras.layers.Conv2D(units, 3, padding="same", name="mix", dtype=policy)
         self.residual = ResidualStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
-        last = upsamplings - 1
-        widths = [outputs if i == last else units // 2 if i == last - 1 else units for i in range(upsamplings)]
-        self.transposed = [
+        folded = resampling == "folded"
+        self.transposed = [] if folded else self._transposed()
+        side = 2**upsamplings
+        self.squares = [keras.layers.Conv2D(outputs * side**2, 1, name="squares", dtype=policy)] if folded else []
+        self.across = (
+            [keras.layers.Conv2D(outputs * side**2, 1, use_bias=False, name="across", dtype=policy)] if folded else []
+        )
+
+    def _transposed(self) -> list[keras.layers.Layer]:
+        last = self.upsamplings - 1
+        widths = [
+            self.outputs if i == last else self.units // 2 if i == last - 1 else self.units
+            for i in range(self.upsamplings)
+        ]
+        return [
             keras.layers.Conv2DTranspose(
-                w, 4, 2, padding="same", activation=None if i == last else "relu", name=f"transposed_{i}", dtype=policy
+                w,
+                4,
+                2,
+                padding="same",
+                activation=None if i == last else "relu",
+                name=f"transposed_{i}",
+                dtype=self.dtype_policy,
             )
             for i, w in enumerate(widths)
         ]
@@ -52,7 +81,9 @@ class ImageDecoder(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolutions."""
         shape = tuple(input_shape)
-        for layer in [self.mix, self.residual, *self.transposed]:
+        for layer in self.across:
+            layer.build(shape)
+        for layer in [self.mix, self.residual, *self.transposed, *self.squares]:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         self.built = True
@@ -65,9 +96,12 @@ class ImageDecoder(keras.layers.Layer):
 
     def call(self, z: Any) -> Any:
         """Parameters of p(x | z_q), in the layer's compute dtype."""
-        for layer in [self.mix, self.residual, *self.transposed]:
-            z = layer(z)
-        return z
+        h = z
+        for layer in [self.mix, self.residual, *self.transposed, *self.squares]:
+            h = layer(h)
+        for layer in self.across:
+            h = unfold(h + layer(z), 2**self.upsamplings)
+        return h
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -78,4 +112,5 @@ class ImageDecoder(keras.layers.Layer):
             "residual_units": self.residual_units,
             "residual_blocks": self.residual_blocks,
             "upsamplings": self.upsamplings,
+            "resampling": self.resampling,
         }

@@ -6,8 +6,12 @@ from typing import Any
 
 import keras
 
+from vq_vae_tf.modalities.image.fold import fold
 from vq_vae_tf.modalities.image.residual import ResidualStack
 from vq_vae_tf.modalities.image.scale import to_unit
+
+RESAMPLINGS = ("strided", "folded")
+"""How encoder and decoder change the grid."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -26,9 +30,12 @@ class ImageEncoder(keras.layers.Layer):
         residual_units: units inside a residual block.
         residual_blocks: how many.
         downsamplings: d, the number of strided layers; the code grid is 2^d times coarser than the image.
+        resampling: "strided", the paper's; "folded" takes squares of 2^d x 2^d pixels as vectors, so that all the work
+            is wide products on the coarse grid: the finer grids are bound by memory, and cost most of the paper's time.
+            A linear map of each square goes round the network and is added to z_e.
 
     Raises:
-        ValueError: if height or width is not a multiple of 2^d.
+        ValueError: if height or width is not a multiple of 2^d; resampling is not known.
     """
 
     def __init__(
@@ -38,13 +45,18 @@ class ImageEncoder(keras.layers.Layer):
         residual_units: int = 32,
         residual_blocks: int = 2,
         downsamplings: int = 2,
+        resampling: str = "strided",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if resampling not in RESAMPLINGS:
+            raise ValueError(f"{self.name}: resampling must be one of {RESAMPLINGS}; received {resampling!r}.")
+        self.resampling = resampling
         self.embedding_dim, self.units, self.downsamplings = embedding_dim, units, downsamplings
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
         policy = self.dtype_policy
         widths = [units // 2 if i == 0 and downsamplings > 1 else units for i in range(downsamplings)]
+        widths = widths if resampling == "strided" else []
         self.strided = [
             keras.layers.Conv2D(w, 4, 2, padding="same", activation="relu", name=f"strided_{i}", dtype=policy)
             for i, w in enumerate(widths)
@@ -52,6 +64,7 @@ class ImageEncoder(keras.layers.Layer):
         self.mix = keras.layers.Conv2D(units, 3, padding="same", name="mix", dtype=policy)
         self.residual = ResidualStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
         self.project = keras.layers.Conv2D(embedding_dim, 1, name="project", dtype=policy)
+        self.across = keras.layers.Conv2D(embedding_dim, 1, use_bias=False, name="across", dtype=policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolutions after checking the image's size."""
@@ -62,6 +75,9 @@ class ImageEncoder(keras.layers.Layer):
                 f"{step} (downsamplings={self.downsamplings}); received shape {tuple(input_shape)}."
             )
         shape = tuple(input_shape)
+        if self.resampling == "folded":
+            shape = (*self.compute_output_shape(shape)[:-1], shape[-1] * step * step)
+            self.across.build(shape)
         for layer in [*self.strided, self.mix, self.residual, self.project]:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
@@ -76,6 +92,12 @@ class ImageEncoder(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """z_e of images in 0..255."""
         h = to_unit(x, self.compute_dtype)
+        if self.resampling == "folded":
+            squares = fold(h, 2**self.downsamplings)
+            return self._through(squares) + self.across(squares)
+        return self._through(h)
+
+    def _through(self, h: Any) -> Any:
         for layer in [*self.strided, self.mix, self.residual, self.project]:
             h = layer(h)
         return h
@@ -89,4 +111,5 @@ class ImageEncoder(keras.layers.Layer):
             "residual_units": self.residual_units,
             "residual_blocks": self.residual_blocks,
             "downsamplings": self.downsamplings,
+            "resampling": self.resampling,
         }

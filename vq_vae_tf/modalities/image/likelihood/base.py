@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 MAX_VALUE = 255
@@ -33,6 +34,13 @@ class Likelihood(keras.layers.Layer):
     @abstractmethod
     def sample(self, params: Any, seed: Any = None) -> Any:
         """Draws x: whole numbers in 0..255 as float32; `seed` is an int or a `keras.random.SeedGenerator`."""
+
+    def location(self, channels: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Matrix `[channels, outputs]` and bias `[outputs]`: params = u @ matrix + bias lie about the pixel u, of the
+        scale x / 255 - 1/2, with a width of some of the 256 values; None where no linear map does that.
+        """
+        del channels
+        return None
 
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
         """What training minimises, nats `[batch]`: -log p(x | params), unless a likelihood says otherwise."""

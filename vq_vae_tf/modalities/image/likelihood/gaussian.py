@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, sum_per_example, to_served
@@ -37,6 +38,10 @@ class Gaussian(Likelihood):
     def outputs(self, channels: int) -> int:
         """One parameter a channel: mu."""
         return channels
+
+    def location(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Likelihood`: mu is u."""
+        return np.eye(channels), np.zeros(channels)
 
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
         """Squared error over 2 s^2 and the density's constant, nats `[batch]`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, sum_per_example, to_served
@@ -13,15 +14,20 @@ from vq_vae_tf.ops.tails import log_one_minus_exp
 HALF_BIN = 1.0 / MAX_VALUE
 """Half a pixel value on the scale v = x / 127.5 - 1."""
 MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
+START_LOG_SCALES = -4.5, -2.5
+"""Of the first and the last component: between 1.4 and 10 of the 256 values."""
 
 
 class _Mixture(NamedTuple):
-    """Parameters, float32, M components and C channels."""
+    """Parameters, float32, M components, C channels, P pixels of the batch.
 
-    logits: Any  # [batch, height, width, M]
-    means: Any  # [batch, height, width, C, M]
-    log_scales: Any  # [batch, height, width, C, M]
-    slopes: Any  # [batch, height, width, C (C - 1) / 2, M]: channel 1 on 0, 2 on 0, 2 on 1, ...
+    Pixels are the last axis: it is the long one, and a pass over rows of a few numbers costs several times as much.
+    """
+
+    logits: Any  # [M, P]
+    means: list[Any]  # C of [M, P]
+    log_scales: list[Any]  # C of [M, P]
+    slopes: list[Any]  # C (C - 1) / 2 of [M, P]: channel 1 on 0, 2 on 0, 2 on 1, ...
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -50,49 +56,58 @@ class DiscretizedLogisticMixture(Likelihood):
         """M weights, C M means and log scales, C (C - 1) / 2 M slopes."""
         return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
+    def location(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Likelihood`: every mean is 2 u, the scale v; widths differ, so that components can part."""
+        m, matrix, bias = (
+            self.components,
+            np.zeros((channels, self.outputs(channels))),
+            np.zeros(self.outputs(channels)),
+        )
+        for c in range(channels):
+            matrix[c, (1 + c) * m : (2 + c) * m] = 2.0
+        bias[(1 + channels) * m : (1 + 2 * channels) * m] = np.tile(np.linspace(*START_LOG_SCALES, m), channels)
+        return matrix, bias
+
     def log_prob(self, params: Any, x: Any) -> Any:
         """log p(x | params) in nats, `[batch]`."""
-        x = ops.cast(x, "float32")[..., None]
-        mixture = self._mixture(params, x.shape[-2])
-        v = x / 127.5 - 1.0
-        means = ops.stack([_mean(mixture, v, c) for c in range(x.shape[-2])], axis=-2)
-        each = ops.sum(_log_bin(x, v - means, mixture.log_scales), axis=-2)
-        return sum_per_example(ops.logsumexp(ops.log_softmax(mixture.logits, axis=-1) + each, axis=-1))
+        mixture = self._mixture(params, x.shape[-1])
+        values = _channels_first(x)
+        v = [value / 127.5 - 1.0 for value in values]
+        each = ops.log_softmax(mixture.logits, axis=0)
+        for c, value in enumerate(values):
+            each = each + _log_bin(value, v[c] - _mean(mixture, v, c), mixture.log_scales[c])
+        return sum_per_example(ops.reshape(ops.logsumexp(each, axis=0), ops.shape(x)[:-1]))
 
     def mean(self, params: Any) -> Any:
         """E[x | params]: exact but for rounding in the first channel; later ones see the earlier ones at their mean."""
         mixture = self._mixture(params, self._channels(params))
-        scales = ops.exp(mixture.log_scales)
         v: list[Any] = []
-        for c in range(mixture.means.shape[-2]):
-            v.append(_clipped_mean(_mean(mixture, ops.stack(v, axis=-2) if v else None, c), scales[..., c, :]))
-        weights = ops.softmax(mixture.logits, axis=-1)[..., None, :]
-        return (ops.sum(weights * ops.stack(v, axis=-2), axis=-1) + 1.0) * 127.5
+        for c, log_scale in enumerate(mixture.log_scales):
+            v.append(_clipped_mean(_mean(mixture, v, c), ops.exp(log_scale)))
+        weights = ops.softmax(mixture.logits, axis=0)
+        return _channels_last([(ops.sum(weights * one, axis=0) + 1.0) * 127.5 for one in v], params)
 
     def sample(self, params: Any, seed: Any = None) -> Any:
         """Draws a component for each pixel, then the channels in order."""
         seeds = seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
         mixture = self._chosen(self._mixture(params, self._channels(params)), seeds)
         x: list[Any] = []
-        for c in range(mixture.means.shape[-2]):
-            v = ops.stack(x, axis=-2) / 127.5 - 1.0 if x else None
-            u = keras.random.uniform(ops.shape(mixture.logits), 1e-6, 1.0 - 1e-6, seed=seeds, dtype="float32")
-            noise = ops.exp(mixture.log_scales[..., c, :]) * (ops.log(u) - ops.log1p(-u))
-            x.append(to_served((_mean(mixture, v, c) + noise + 1.0) * 127.5))
-        return ops.concatenate(x, axis=-1)
+        for c, log_scale in enumerate(mixture.log_scales):
+            u = keras.random.uniform(ops.shape(log_scale), 1e-6, 1.0 - 1e-6, seed=seeds, dtype="float32")
+            noise = ops.exp(log_scale) * (ops.log(u) - ops.log1p(-u))
+            mean = _mean(mixture, [value / 127.5 - 1.0 for value in x], c)
+            x.append(to_served((mean + noise + 1.0) * 127.5))
+        return _channels_last([value[0] for value in x], params)
 
     def _chosen(self, mixture: _Mixture, seeds: Any) -> _Mixture:
         """One component for each pixel: the same fields with M = 1."""
-        logits = mixture.logits
-        drawn = keras.random.categorical(ops.reshape(logits, (-1, self.components)), 1, seed=seeds)
-        index = ops.reshape(ops.cast(drawn, "int32"), (*ops.shape(logits)[:-1], 1))
-        rows = index[..., None, :]
+        drawn = keras.random.categorical(ops.transpose(mixture.logits), 1, seed=seeds)
+        chosen = ops.one_hot(drawn[:, 0], self.components, axis=0, dtype="bool")
 
         def pick(field: Any) -> Any:
-            shape = (*ops.shape(field)[:-1], 1)
-            return ops.take_along_axis(field, ops.broadcast_to(rows, shape), axis=-1)
+            return ops.sum(ops.where(chosen, field, 0.0), axis=0, keepdims=True)
 
-        return _Mixture(ops.take_along_axis(logits, index, axis=-1), *(pick(field) for field in mixture[1:]))
+        return _Mixture(pick(mixture.logits), *([pick(field) for field in fields] for fields in mixture[1:]))
 
     def _mixture(self, params: Any, channels: int) -> _Mixture:
         m, pairs = self.components, channels * (channels - 1) // 2
@@ -101,12 +116,13 @@ class DiscretizedLogisticMixture(Likelihood):
                 f"{self.name}: {params.shape[-1]} parameters a pixel; expected {self.outputs(channels)} for {channels} "
                 f"channels and {m} components."
             )
-        fields = ops.reshape(ops.cast(params, "float32"), (*ops.shape(params)[:-1], params.shape[-1] // m, m))
+        rows = ops.transpose(ops.reshape(ops.cast(params, "float32"), (-1, params.shape[-1])))
+        fields = ops.split(rows, 1 + 2 * channels + pairs, axis=0)
         return _Mixture(
-            logits=fields[..., 0, :],
-            means=fields[..., 1 : 1 + channels, :],
-            log_scales=ops.clip(fields[..., 1 + channels : 1 + 2 * channels, :], MIN_LOG_SCALE, MAX_LOG_SCALE),
-            slopes=ops.tanh(fields[..., 1 + 2 * channels : 1 + 2 * channels + pairs, :]),
+            logits=fields[0],
+            means=fields[1 : 1 + channels],
+            log_scales=[ops.clip(f, MIN_LOG_SCALE, MAX_LOG_SCALE) for f in fields[1 + channels : 1 + 2 * channels]],
+            slopes=[ops.tanh(field) for field in fields[1 + 2 * channels :]],
         )
 
     def _channels(self, params: Any) -> int:
@@ -119,24 +135,33 @@ class DiscretizedLogisticMixture(Likelihood):
         return {**super().get_config(), "components": self.components}
 
 
-def _mean(mixture: _Mixture, v: Any, channel: int) -> Any:
-    """Means `[batch, height, width, M]` of a channel, given the channels before it `v` `[..., >= channel, M or 1]`."""
-    mean = mixture.means[..., channel, :]
+def _channels_first(x: Any) -> list[Any]:
+    """`[..., C]` -> C rows float32 `[1, P]`."""
+    rows = ops.transpose(ops.reshape(ops.cast(x, "float32"), (-1, x.shape[-1])))
+    return list(ops.split(rows, x.shape[-1], axis=0))
+
+
+def _channels_last(channels: list[Any], params: Any) -> Any:
+    """C rows `[P]` -> `[batch, height, width, C]`, as many as `params` has."""
+    return ops.reshape(ops.stack(channels, axis=-1), (*ops.shape(params)[:-1], len(channels)))
+
+
+def _mean(mixture: _Mixture, v: list[Any], channel: int) -> Any:
+    """Means `[M, P]` of a channel, given the channels before it: rows `v` of `[M or 1, P]`."""
+    mean = mixture.means[channel]
     first = channel * (channel - 1) // 2
     for earlier in range(channel):
-        mean = mean + mixture.slopes[..., first + earlier, :] * v[..., earlier, :]
+        mean = mean + mixture.slopes[first + earlier] * v[earlier]
     return mean
 
 
 def _log_bin(x: Any, error: Any, log_scale: Any) -> Any:
-    """log mass of the bin of `x`: `error` = v - mu, both on the scale v, all `[..., C, M]` (x: `[..., C, 1]`)."""
+    """log mass `[M, P]` of the bin of `x` `[1, P]`: `error` = v - mu `[M, P]`, on the scale v."""
     inverse = ops.exp(-log_scale)
-    above = -ops.softplus(-inverse * (error + HALF_BIN))
-    below = -ops.softplus(inverse * (error - HALF_BIN))
-    width = log_one_minus_exp(2.0 * HALF_BIN * inverse)
-    has_lower, has_upper = x > 0.5, x < MAX_VALUE - 0.5
-    inside = ops.where(has_lower & has_upper, width, 0.0)
-    return ops.where(has_upper, above, 0.0) + ops.where(has_lower, below, 0.0) + inside
+    center, half = inverse * error, inverse * HALF_BIN
+    has_lower, has_upper = ops.cast(x > 0.5, "float32"), ops.cast(x < MAX_VALUE - 0.5, "float32")
+    tails = has_upper * ops.softplus(-(center + half)) + has_lower * ops.softplus(center - half)
+    return has_lower * has_upper * log_one_minus_exp(2.0 * half) - tails
 
 
 def _clipped_mean(mean: Any, scale: Any) -> Any:

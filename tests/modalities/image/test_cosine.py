@@ -1,0 +1,76 @@
+"""A folded encoder and decoder start as a transform and its inverse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf import build
+from vq_vae_tf import config as config_lib
+from vq_vae_tf.modalities.image.cosine import cosine_kernel
+from vq_vae_tf.modalities.image.fold import fold
+from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
+
+
+@pytest.mark.parametrize(("side", "channels", "groups"), [(4, 3, 10), (2, 1, 1), (4, 1, 4)])
+def test_with_room_for_every_coefficient_the_kernel_is_orthonormal(side, channels, groups):
+    values = side * side * channels
+    dim = groups * -(-values // groups)
+    kernel = cosine_kernel(side, channels, dim, groups)
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(values), atol=1e-6)
+
+
+def test_a_flat_grey_square_has_one_coefficient_and_it_is_in_the_first_run():
+    z = np.full((1, 48), 0.25) @ cosine_kernel(4, 3, 50, 10)
+    assert np.flatnonzero(np.abs(z[0]) > 1e-6).tolist() == [0]
+    assert z[0, 0] == pytest.approx(0.25 * np.sqrt(48))
+
+
+def test_runs_share_the_information_evenly():
+    """The strongest coefficients lie apart: no run has two of the strongest ten."""
+    alone, dealt = cosine_kernel(4, 3, 48, 1), cosine_kernel(4, 3, 50, 10)
+    strongest = alone[:, :10].T @ dealt
+    assert np.bincount(np.argmax(np.abs(strongest), axis=1) // 5, minlength=10).tolist() == [1] * 10
+
+
+def test_without_room_the_weakest_are_left_out():
+    kernel, whole = cosine_kernel(4, 3, 12, 3), cosine_kernel(4, 3, 48, 1)
+    kept = np.abs(whole.T @ kernel).max(axis=1)
+    np.testing.assert_allclose(kept, [1.0] * 12 + [0.0] * 36, atol=1e-6)
+
+
+def model(likelihood):
+    values = {
+        "likelihood": likelihood, "quantizer": "product", "num_codebooks": 2, "num_embeddings": 64, "embedding_dim": 12,
+        "units": 8, "residual_units": 4, "resampling": "folded", "downsamplings": 1, "data_variance": 0.05,
+        "mixture_components": 2,
+    }  # fmt: skip
+    return build.build_vqvae(config_lib.from_values(values), (4, 4, 3))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic_mixture"])
+def test_the_model_starts_as_the_transform_and_its_inverse(likelihood):
+    vqvae = model(likelihood)
+    x = np.random.default_rng(0).integers(20, 236, (3, 4, 4, 3)).astype(np.uint8)
+    z = vqvae.encoder(x)
+    expected = ops.convert_to_numpy(fold(x / 255.0 - 0.5, 2)) @ cosine_kernel(2, 3, 12, 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(z), expected, atol=1e-5)
+    picture = ops.convert_to_numpy(vqvae.likelihood.mean(vqvae.decoder(z)))
+    np.testing.assert_allclose(picture, x, atol=1.5)  # the mixture's mean feels the ends
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(0.01), DiscretizedLogisticMixture(3)])
+def test_location_puts_the_distribution_about_the_pixel(likelihood):
+    matrix, bias = likelihood.location(3)
+    x = np.random.default_rng(0).integers(20, 236, (5, 1, 1, 3))
+    params = ((x / 255.0 - 0.5) @ matrix + bias).astype(np.float32)
+    at, off = (ops.convert_to_numpy(likelihood.log_prob(params, value)) for value in (x, (x + 90) % 256))
+    assert (at > off).all()
+    np.testing.assert_allclose(ops.convert_to_numpy(likelihood.mean(params)), x, atol=1.5)
+
+
+def test_a_softmax_has_no_location_and_starts_from_chance():
+    assert Categorical().location(3) is None
+    vqvae = model("categorical")
+    assert np.abs(ops.convert_to_numpy(vqvae.encoder.project.kernel)).max() > 0
