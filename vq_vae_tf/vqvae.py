@@ -33,7 +33,7 @@ class VQVAE(keras.Model):
         likelihood: p(x | parameters).
     """
 
-    PARTS = ("encoder", "quantizer", "decoder", "likelihood")
+    PARTS: tuple[str, ...] = ("encoder", "quantizer", "decoder", "likelihood")
     """What it is made of: the constructor's arguments."""
 
     def __init__(

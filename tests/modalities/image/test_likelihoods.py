@@ -94,7 +94,7 @@ def _sigmoid(z):
 
 
 def _mixture_oracle(params, x, m):
-    """PixelCNN++'s equations in float64, one pixel, one component and one channel at a time."""
+    """PixelCNN++'s equations, slopes times errors, in float64, one pixel, one component and one channel at a time."""
     total = np.zeros(len(x))
     c = x.shape[-1]
     for index in np.ndindex(x.shape[:-1]):
@@ -104,7 +104,7 @@ def _mixture_oracle(params, x, m):
         mass = np.ones(m)
         pairs = iter(np.tanh(p[1 + 2 * c :]))
         for channel in range(c):
-            mean = p[1 + channel] + sum(next(pairs) * v[earlier] for earlier in range(channel))
+            mean = p[1 + channel] + sum(next(pairs) * (v[earlier] - p[1 + earlier]) for earlier in range(channel))
             s = np.exp(np.clip(p[1 + c + channel], -7, 7))
             high = 1.0 if value[channel] == 255 else _sigmoid((v[channel] + 1 / 255 - mean) / s)
             low = 0.0 if value[channel] == 0 else _sigmoid((v[channel] - 1 / 255 - mean) / s)
@@ -134,7 +134,12 @@ def test_mixture_samples_follow_the_channels_before():
     x = ops.convert_to_numpy(likelihood.sample(np.broadcast_to(params, (n, 1, 1, 10)), seed=1)).reshape(n, 3)
     v, rng = x / 127.5 - 1, np.random.default_rng(0)
     means = np.stack(
-        [np.full(n, 0.1), -0.2 + slopes[0] * v[:, 0], 0.05 + slopes[1] * v[:, 0] + slopes[2] * v[:, 1]], axis=-1
+        [
+            np.full(n, 0.1),
+            -0.2 + slopes[0] * (v[:, 0] - 0.1),
+            0.05 + slopes[1] * (v[:, 0] - 0.1) + slopes[2] * (v[:, 1] + 0.2),
+        ],
+        axis=-1,
     )
     for channel in range(3):
         inside_the_bin = rng.uniform(-1 / 255, 1 / 255, n)

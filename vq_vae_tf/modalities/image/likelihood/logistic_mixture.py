@@ -35,12 +35,14 @@ class DiscretizedLogisticMixture(Likelihood):
     """A mixture over whole pixels; in a component, each channel's mean is linear in the channels before it.
 
     Equation: p(x_pixel|z) = sum_m pi_m prod_c [F((v_c + h - mu_cm) / s_cm) - F((v_c - h - mu_cm) / s_cm)],
-    mu_cm = mean_cm + sum_{d<c} tanh(slope_cdm) v_d, F the logistic function, v = x / 127.5 - 1 and h = 1 / 255; the
-    bins of 0 and 255 take the tails.
+    mu_cm = mean_cm + sum_{d<c} tanh(slope_cdm) (v_d - mean_dm), F the logistic function, v = x / 127.5 - 1 and
+    h = 1 / 255; the bins of 0 and 255 take the tails.
     Paper: PixelCNN++ (arXiv 1701.05517), section 2.1 and 2.2.
 
     Differs from the paper: a bin's mass is F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)), exact in logarithms, where the
-    published code falls back to a density; log s is clipped above as well as below.
+    published code falls back to a density; log s is clipped above as well as below. Slopes multiply what an earlier
+    channel is off its mean by, not its value: the same distributions, but a slope can change without a mean that makes
+    up for it, and what an error in red says of green is learnt in a few steps.
 
     Args:
         components: M.
@@ -151,7 +153,7 @@ def _mean(mixture: _Mixture, v: list[Any], channel: int) -> Any:
     mean = mixture.means[channel]
     first = channel * (channel - 1) // 2
     for earlier in range(channel):
-        mean = mean + mixture.slopes[first + earlier] * v[earlier]
+        mean = mean + mixture.slopes[first + earlier] * (v[earlier] - mixture.means[earlier])
     return mean
 
 
