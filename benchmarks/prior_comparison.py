@@ -54,7 +54,7 @@ def matched_transformer(target, manifest, config, layers):
 def trained(model, codes, steps, batch_size, rate, seed):
     """Trains in place; returns seconds."""
     warmup = min(200, steps // 5)
-    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, 0.0, None, rate, warmup)
+    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)
     model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=False)
     started = time.time()
     model.fit(codes.training_batches(batch_size, seed), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
