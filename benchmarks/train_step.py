@@ -1,12 +1,13 @@
 """Milliseconds a training step of Sonnet's CIFAR recipe takes, beside its peers, as ratios of one run.
 
-    python benchmarks/train_step.py [--rounds=7] [--steps=20] [--peer=PYTHON ...]
+    python benchmarks/train_step.py [--rounds=7] [--steps=20] [--sonnet=PYTHON] [--torch=PYTHON]
 
 Batch 32 of 32x32x3 noise, 128 units, 2 residual blocks of 32, K=512, D=64, EMA codebook, Adam. Each contender is a
 process of its own; they take turns, so that whatever else the machine does falls on all of them, and the median of
-the rounds counts. `--peer` is the Python of an environment with TensorFlow and dm-sonnet, whose published VQ-VAE
-example is then timed too; rows are the ways this package can take the same step. `limit` is 8.7 GFLOP at the rate of
-a large matrix product in the same run.
+the rounds counts. `--sonnet` is the Python of an environment with TensorFlow and dm-sonnet, whose published VQ-VAE
+example is then timed too, `--torch` that of one with PyTorch and vector-quantize-pytorch (channels last); the other
+rows are the ways this package can take the same step. `limit` is 8.7 GFLOP at the rate of a large matrix product in
+the same run.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--steps", type=int, default=20)
-    arguments.add_argument("--peer", action="append", default=[])
+    arguments.add_argument("--sonnet")
+    arguments.add_argument("--torch")
     arguments.add_argument("--only", action="append", default=[], choices=[*OURS, "limit"])
     arguments.add_argument("--serve", help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
@@ -36,7 +38,8 @@ def main() -> None:
         serve(chosen.serve)
         return
     contenders = {name: sys.executable for name in chosen.only or ["limit", *OURS]}
-    contenders |= {f"dm-sonnet ({i})" if i else "dm-sonnet": python for i, python in enumerate(chosen.peer)}
+    peers = {"dm-sonnet": chosen.sonnet, "PyTorch": chosen.torch}
+    contenders |= {name: python for name, python in peers.items() if python}
     times = measure(contenders, chosen.rounds, chosen.steps)
     report(times)
 
@@ -99,8 +102,10 @@ def serve(name: str) -> None:
 def make_runner(name: str) -> Callable[[int], object]:
     if name == "limit":
         return limit_runner()
-    if name.startswith("dm-sonnet"):
+    if name == "dm-sonnet":
         return sonnet_runner()
+    if name == "PyTorch":
+        return torch_runner()
     if name == "Keras fit":
         return fit_runner()
     return our_runner(
@@ -222,6 +227,50 @@ def sonnet_runner() -> Callable[[int], object]:
         return loss
 
     return lambda steps: [step() for _ in range(steps)][-1].numpy()
+
+
+def torch_runner() -> Callable[[int], object]:
+    """The same network in PyTorch, with the quantizer of vector-quantize-pytorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+    from vector_quantize_pytorch import VectorQuantize
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            pairs = [nn.ModuleList([nn.Conv2d(128, 32, 3, padding=1), nn.Conv2d(32, 128, 1)]) for _ in range(2)]
+            self.blocks = nn.ModuleList(pairs)
+
+        def forward(self, h: torch.Tensor) -> torch.Tensor:
+            for wide, narrow in self.blocks:
+                h = h + narrow(functional.relu(wide(functional.relu(h))))
+            return functional.relu(h)
+
+    half = {"stride": 2, "padding": 1}
+    encoder = nn.Sequential(
+        nn.Conv2d(3, 64, 4, **half), nn.ReLU(), nn.Conv2d(64, 128, 4, **half), nn.ReLU(),
+        nn.Conv2d(128, 128, 3, padding=1), Residual(), nn.Conv2d(128, 64, 1),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Conv2d(64, 128, 3, padding=1), Residual(), nn.ConvTranspose2d(128, 64, 4, **half), nn.ReLU(),
+        nn.ConvTranspose2d(64, 3, 4, **half),
+    )  # fmt: skip
+    quantizer = VectorQuantize(64, 512, decay=0.99, commitment_weight=0.25, accept_image_fmap=True)
+    model = nn.ModuleList([encoder, quantizer, decoder]).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=3e-4)
+    x = torch.from_numpy(images()).permute(0, 3, 1, 2).float() / 255.0 - 0.5
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        z_q, _, commitment = model[1](encoder(x))
+        loss = ((decoder(z_q) - x) ** 2).mean() / 0.0633 + commitment.sum()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return lambda steps: [step() for _ in range(steps)][-1]
 
 
 if __name__ == "__main__":
