@@ -237,6 +237,7 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
         features=audio.wavenet_units,
         num_layers=audio.wavenet_layers,
         dilation_cycle=audio.wavenet_cycle,
+        logistics=audio.wavenet_logistics,
         name="network",
         dtype=precision,
     )
@@ -245,7 +246,8 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
 
 def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
     if config.audio.audio_input == "logmel":
-        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **sizes)
+        heard: dict[str, Any] = {"centred": config.audio.logmel_centred, "other_voices": config.audio.other_voices}
+        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
     if config.audio.audio_decoder == "logmel":
         raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")
     return AudioEncoder(embedding_dim, name="encoder", **sizes)
@@ -273,7 +275,7 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
         "residual_blocks": model.residual_blocks,
         "dtype": precision,
     }
-    up = strides[1:] if config.audio.audio_decoder == "logmel" else strides
+    up = _upsampling(config, strides)
     voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
     vqvae = VQVAE(
         _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
@@ -285,6 +287,20 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
     )
     vqvae.build((None, config.audio.window))
     return vqvae
+
+
+def _upsampling(config: Config, strides: list[int]) -> list[int]:
+    """Strides that the decoder undoes: the hop of log-mel frames, which is no convolution's, in factors of about 4."""
+    if config.audio.audio_decoder == "logmel":
+        return strides[1:]
+    if config.audio.audio_input == "waveform":
+        return strides
+    factors, rest = [], strides[0]
+    for factor in (4, 2, 3, 5, 7):
+        while rest % factor == 0:
+            factors.append(factor)
+            rest //= factor
+    return [*factors, *([rest] if rest > 1 else []), *strides[1:]]
 
 
 def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:

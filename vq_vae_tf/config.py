@@ -78,12 +78,22 @@ class AudioConfig:
         "wavenet",
         "samples one by one (the paper's), all at once with losses on spectra (fast), or log-mel frames (phonemes)",
     )
+    logmel_centred: bool = _option(True, "of log-mel input: subtract the mean of every band over the whole sound")
+    other_voices: float = _option(
+        0.0,
+        "of log-mel input: in training the encoder hears voices stretched by up to this share, by other microphones",
+        minimum=0.0,
+        maximum=0.5,
+    )
     code_jitter: float = _option(
         0.0, "of audio: probability that the decoder gets a neighbour in place of a code", minimum=0.0, maximum=0.9
     )
     wavenet_units: int = _option(64, "channels of the WaveNet decoder", minimum=1)
     wavenet_layers: int = _option(20, "layers of the WaveNet decoder", minimum=1)
     wavenet_cycle: int = _option(10, "layers after which its dilation starts again at 1", minimum=1)
+    wavenet_logistics: int = _option(
+        0, "logistics that the WaveNet decoder mixes over the mu-law levels; 0: a softmax, as in the paper", minimum=0
+    )
     audio_holdout: str = _option("hash", "the test split: hash (a tenth), takes:N (_0 to _N-1), speakers:A,B")
 
 

@@ -33,11 +33,16 @@ def log_spectral_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def spectrogram_png(x: np.ndarray) -> bytes:
-    """A picture of one sound `[time]`: time to the right, frequency upwards, 60 dB from dark to light."""
+    """`spectrogram_picture` as a PNG file."""
+    return encode_png(spectrogram_picture(x))
+
+
+def spectrogram_picture(x: np.ndarray) -> np.ndarray:
+    """One sound `[time]`, uint8 `[frequencies, frames, 3]`: time to the right, 60 dB from dark to light."""
     decibels = spectrogram(x)[:, ::-1].T
     shade = np.clip(1.0 + (decibels - max(float(decibels.max()), -20.0)) / _RANGE, 0.0, 1.0)
     red, green, blue = 255 * shade**1.2, 255 * shade**2.0, 60 + 120 * shade
-    return encode_png(np.stack([red, green, np.broadcast_to(blue, red.shape)], axis=-1).astype(np.uint8))
+    return np.stack([red, green, np.broadcast_to(blue, red.shape)], axis=-1).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import tensorflow as tf
 from vq_vae_tf import build
 from vq_vae_tf.codes import MANIFEST, open_codes
 from vq_vae_tf.config import Config
-from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.phoneme_report import phoneme_numbers, phoneme_section
 from vq_vae_tf.evaluation.phonemes import PhonemeScores
@@ -21,7 +20,9 @@ from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, sp
 from vq_vae_tf.files import write_json
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.source import AudioData
+from vq_vae_tf.modalities.audio.tfds_source import open_tfds
 from vq_vae_tf.modalities.audio.wav import wav_bytes, write_wav
+from vq_vae_tf.pipeline.audio_summaries import audio_summaries
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
@@ -31,6 +32,7 @@ from vq_vae_tf.pipeline.sampling import check_top_k, class_labels, draw_codes
 from vq_vae_tf.pipeline.scoring import measure_prior, settings_by_section
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.serving.audio import export_audio_model
+from vq_vae_tf.training.loop import Summarize
 from vq_vae_tf.vqvae import VQVAE
 
 SHOWN = 8
@@ -55,6 +57,10 @@ class AudioModality(Modality):
     def build_vqvae(self, config: Config, data: AudioData, precision: str = "float32") -> VQVAE:
         """See `Modality`."""
         return build.build_audio_vqvae(config, len(data.class_names), precision)
+
+    def summaries(self, data: AudioData) -> Summarize:
+        """See `Modality`."""
+        return audio_summaries(data)
 
     def evaluate(self, run: Run) -> str:
         """See `Modality`."""
@@ -144,11 +150,10 @@ def decoder(vqvae: VQVAE) -> Callable[[Any, Any], tf.Tensor]:
 
 
 def _opened(config: Config, dataset: str, holdout: str, validation_size: int) -> AudioData:
-    if not dataset.startswith("folder:"):
-        raise UserError(
-            f"--dataset={dataset} is no data set of --modality=audio; give folder:/path with speaker folders."
-        )
     audio, data = config.audio, config.data
+    if not dataset.startswith("folder:"):
+        sizes = (audio.sample_rate, audio.window, holdout, validation_size, data.max_examples)
+        return open_tfds(dataset, data.data_dir or None, *sizes)
     return open_folder(
         dataset.removeprefix("folder:"),
         audio.sample_rate,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.likelihood.logmel import PHASE_REACH
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.audio import decoder
 from vq_vae_tf.pipeline.loading import load_vqvae
@@ -17,6 +20,8 @@ from vq_vae_tf.vqvae import VQVAE
 
 CHUNK = 1024
 """Frames that are converted at a time: bounds the memory."""
+_MARGIN = 2
+"""Log-mel frames on either side of a part that its own frames see."""
 
 
 def convert_file(run: Run, source: Path, speaker: str, output: Path) -> str:
@@ -47,15 +52,33 @@ def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int =
     frames = -(-len(x) // (step * hop)) * step if looping else -(-len(x) // hop)
     padded = np.pad(x.astype(np.float32), (0, frames * hop - len(x)))
     label = tf.constant([speaker], tf.int32)
-    out = []
+    encode, out = _encoder(vqvae, padded, chunk * hop), []
     for first in range(0, frames, step):
         begin, end = max(0, first - context), min(frames, first + step + context)
-        made: Any = decode(vqvae.encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
+        made: Any = decode(encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
         out.append(made[(first - begin) * hop : (min(first + step, frames) - begin) * hop])
     return np.concatenate(out)[: len(x)]
 
 
+def _encoder(vqvae: VQVAE, whole: np.ndarray, part: int) -> Callable[[np.ndarray], Any]:
+    """Codes of a part of a sound, of which every part is heard against the mean of the whole, if the encoder does."""
+    if not getattr(vqvae.encoder, "centred", False):
+        return vqvae.encode
+    mel = vqvae.encoder.frames
+    total: Any = 0.0
+    count: Any = 0.0
+    for first in range(0, len(whole), part):
+        begin = max(0, first - _MARGIN * mel.hop)
+        skipped = (first - begin) // mel.hop
+        heard = whole[None, begin : first + part + _MARGIN * mel.hop]
+        sums = mel.totals(heard, skipped, skipped + len(whole[first : first + part]) // mel.hop)
+        total, count = total + np.asarray(sums[0]), count + np.asarray(sums[1])
+    mean = total / np.maximum(count, 1.0)
+    return lambda x: vqvae.quantizer.encode(vqvae.encoder(x, mean=mean, training=False))
+
+
 def _context(vqvae: VQVAE) -> int:
     """Frames on either side that a frame of the output depends on, at most."""
+    phases = -(-PHASE_REACH // math.prod(vqvae.encoder.strides[1:])) if hasattr(vqvae.likelihood, "cepstra") else 0
     blocks = vqvae.encoder.residual_blocks + vqvae.decoder.residual_blocks
-    return sum(3 ** (i % 3) for i in range(blocks)) + 9 * (len(vqvae.encoder.strides) + 1) + 8
+    return sum(3 ** (i % 3) for i in range(blocks)) + 9 * (len(vqvae.encoder.strides) + 1) + 8 + phases

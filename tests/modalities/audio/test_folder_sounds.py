@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -130,3 +132,33 @@ def test_unknown_codecs_and_coded_files_say_what_to_do(tmp_path):
         read_sound(tmp_path / "a.aiff", RATE)
     with pytest.raises(UserError, match="no such file"):
         read_sound(tmp_path / "none.wav", RATE)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_without_tensorflow_io_other_codecs_say_what_to_install(suffix, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    (tmp_path / f"a{suffix}").write_bytes(b"some sound")
+    with pytest.raises(UserError, match=r"needs tensorflow-io.*pip install"):
+        read_sound(tmp_path / f"a{suffix}", RATE)
+
+
+def test_numbers_that_are_none_and_wrong_headers_are_refused(tmp_path):
+    path = tmp_path / "a.wav"
+    write_wav(path, ramp(50), RATE)
+    good = path.read_bytes()
+    for bad in (good[:20], good[:4] + bytes(40), b"", good.replace(b"fmt ", b"fxt ")):
+        path.write_bytes(bad)
+        with pytest.raises(UserError, match=r"convert it to 16-bit PCM|no samples"):
+            read_sound(path, RATE)
+    rate_of_zero = bytearray(good)
+    rate_of_zero[24:28] = bytes(4)
+    path.write_bytes(bytes(rate_of_zero))
+    with pytest.raises(UserError, match=r"header says 0|16-bit PCM"):
+        read_sound(path, RATE)
+
+
+def test_what_is_beyond_full_scale_is_clipped_and_five_hundredths_of_a_second_are_enough(tmp_path):
+    write_wav(tmp_path / "loud.wav", 3 * np.sin(np.arange(RATE // 20)), RATE)
+    got = read_sound(tmp_path / "loud.wav", RATE)
+    assert got.shape == (RATE // 20,)
+    assert np.abs(got).max() == pytest.approx(1.0, abs=1e-4)

@@ -19,7 +19,8 @@ class AudioDecoder(keras.layers.Layer):
 
     z_q `[batch, frames, dim]` and `condition["label"]`, int32 `[batch]`, the speaker -> `[batch, frames * hop,
     outputs]`: the waveform itself, or the map that a WaveNet is conditioned on, as the likelihood has it.
-    Equation: at every stage h <- ReLU(up(h)) + S_i[speaker], so that the codes need not say who speaks.
+    Equation: at every stage, and before the last convolution, h <- h (1 + G_i[speaker]) + S_i[speaker], so that the
+    codes need not say who speaks.
     Paper: sections 4.2 and 4.3: the decoder is conditioned on the latents and on the speaker.
 
     Args:
@@ -64,8 +65,8 @@ class AudioDecoder(keras.layers.Layer):
         ]
         self.leave = keras.layers.Conv1D(outputs, 7, padding="same", name="leave", dtype=policy)
         self.speakers = [
-            keras.layers.Embedding(num_speakers, w, name=f"speaker_{i}", dtype=policy)
-            for i, w in enumerate([units, *self.widths] if num_speakers else [])
+            keras.layers.Embedding(num_speakers, 2 * w, name=f"speaker_{i}", dtype=policy)
+            for i, w in enumerate([units, *self.widths, (self.widths or [units])[-1]] if num_speakers else [])
         ]
 
     @property
@@ -99,14 +100,19 @@ class AudioDecoder(keras.layers.Layer):
             raise ValueError(f"{self.name}: no condition['label'] came; expected the speaker, int32 [batch].")
         voices = [table(ops.cast(label, "int32"))[:, None, :] for table in self.speakers]
         h = self.enter(self.jitter(z_q, training=training) if self.jitter else z_q)
-        h = self.residual(h + voices[0] if voices else h)
+        h = self.residual(_voiced(h, voices[0]) if voices else h)
         for i, (up, refine) in enumerate(zip(self.ups, self.refine, strict=True)):
             h = up(h)
-            h = refine(h + voices[i + 1] if voices else h)
-        return self.leave(h)
+            h = refine(_voiced(h, voices[i + 1]) if voices else h)
+        return self.leave(_voiced(h, voices[-1]) if voices else h)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = ("outputs", "strides", "units", "residual_units", "residual_blocks", "num_speakers")
         mine = {"jitter": self.jitter.rate if self.jitter else 0.0}
         return {**super().get_config(), **{name: getattr(self, name) for name in names}, **mine}
+
+
+def _voiced(h: Any, voice: Any) -> Any:
+    gain, shift = ops.split(voice, 2, axis=-1)
+    return h * (1.0 + gain) + shift

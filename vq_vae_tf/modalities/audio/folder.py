@@ -38,13 +38,7 @@ def open_folder(
     root = Path(root).expanduser()
     files = list_sounds(root)
     speakers = tuple(sorted({name.split("/")[0] for name in files}))
-    test = held_out(files, holdout, speakers)
-    rest = sorted((name for name in files if name not in test), key=_hash)
-    if validation_size >= max(len(rest), 1):
-        raise UserError(
-            f"--validation_size={validation_size}: {root} has {len(rest)} training recordings; hold out fewer."
-        )
-    parts = {"train": rest[validation_size:], "validation": rest[:validation_size], "test": test}
+    parts = parted(files, holdout, validation_size, str(root))
     recordings, unread = {}, []
     for split in SPLITS:
         names = sorted(parts[split])[: max_examples or None]
@@ -62,6 +56,17 @@ def open_folder(
             f"--dataset=folder:{root}: no readable training recording; {(unread or ['give more files'])[0]}"
         )
     return AudioData(f"folder:{root}", rate, window, speakers, recordings, len(unread), root)
+
+
+def parted(names: list[str], holdout: str, validation_size: int, where: str) -> dict[str, list[str]]:
+    """Recordings speaker/name by split: see `open_folder`. Raises: UserError."""
+    test = held_out(names, holdout, tuple(sorted({name.split("/")[0] for name in names})))
+    rest = sorted((name for name in names if name not in test), key=_hash)
+    if validation_size >= max(len(rest), 1):
+        raise UserError(
+            f"--validation_size={validation_size}: {where} has {len(rest)} training recordings; hold out fewer."
+        )
+    return {"train": rest[validation_size:], "validation": rest[:validation_size], "test": sorted(test)}
 
 
 def list_sounds(root: Path) -> list[str]:

@@ -18,8 +18,8 @@ class LogMel(keras.layers.Layer):
     """Logarithms of the power in mel bands: `[batch, time]` in [-1, 1] -> `[batch, time / hop, bins]`, float32.
 
     Equation: L_tb = log(sum_f M_fb |STFT_tf|^2 + floor), M triangles evenly spaced on the mel scale
-    1127 log(1 + f / 700), and from L the mean over time of every band where there is sound: so neither the microphone
-    nor the long-term voice is told. Frame t is centred on sample (t + 1/2) hop.
+    1127 log(1 + f / 700); if `centred`, less the mean over time of every band where there is sound: so neither the
+    microphone nor the long-term voice is told. Frame t is centred on sample (t + 1/2) hop.
 
     Args:
         rate: samples per second.
@@ -43,19 +43,31 @@ class LogMel(keras.layers.Layer):
         """`[batch, time / hop, bins]`."""
         return (input_shape[0], None if input_shape[1] is None else input_shape[1] // self.hop, self.bins)
 
-    def call(self, x: Any) -> Any:
-        """The frames."""
+    def call(self, x: Any, mean: Any = None) -> Any:
+        """The frames; `mean` `[batch, 1, bins]`: what is subtracted if x is but a part of a sound."""
+        power = self._power(x)
+        frames = ops.log(power + FLOOR)
+        if not self.centred:
+            return frames
+        if mean is None:
+            total, count = self._totals(power)
+            mean = total / ops.maximum(count, 1.0)
+        return frames - mean
+
+    def totals(self, x: Any, first: int, last: int) -> tuple[Any, Any]:
+        """Sum `[batch, 1, bins]` and number `[batch, 1, 1]` of those of the frames first..last-1 in which is sound."""
+        return self._totals(self._power(x)[:, first:last])
+
+    def _totals(self, power: Any) -> tuple[Any, Any]:
+        heard = ops.cast(ops.max(power, axis=-1, keepdims=True) > FLOOR, "float32")
+        return ops.sum(ops.log(power + FLOOR) * heard, axis=1, keepdims=True), ops.sum(heard, axis=1, keepdims=True)
+
+    def _power(self, x: Any) -> Any:
         x = ops.cast(x, "float32")
         margin = (self.fft_size - self.hop) // 2  # Keras lays the window into the middle of fft_size samples
         padded = ops.pad(x, [[0, 0], [margin, self.fft_size - self.hop - margin]])
         real, imaginary = ops.stft(padded, self.size, self.hop, self.fft_size, window="hann", center=False)
-        power = ops.matmul(ops.square(real) + ops.square(imaginary), mel_matrix(self.bins, self.fft_size, self.rate))
-        frames = ops.log(power + FLOOR)
-        if not self.centred:
-            return frames
-        heard = ops.cast(ops.max(power, axis=-1, keepdims=True) > FLOOR, "float32")
-        mean = ops.sum(frames * heard, axis=1, keepdims=True) / ops.maximum(ops.sum(heard, axis=1, keepdims=True), 1.0)
-        return frames - mean
+        return ops.matmul(ops.square(real) + ops.square(imaginary), mel_matrix(self.bins, self.fft_size, self.rate))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -65,8 +77,13 @@ class LogMel(keras.layers.Layer):
 
 def mel_matrix(bins: int, fft_size: int, rate: int) -> np.ndarray:
     """Triangles on the mel scale from 60 Hz to 95 % of the Nyquist frequency, float32 `[fft_size / 2 + 1, bins]`."""
-    low, high = (1127.0 * np.log1p(f / 700.0) for f in (_LOWEST, 0.475 * rate))
-    edges = 700.0 * np.expm1(np.linspace(low, high, bins + 2) / 1127.0)
+    edges = mel_edges(bins, rate)
     f = np.arange(fft_size // 2 + 1)[:, None] * rate / fft_size
     rising, falling = (f - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - f) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def mel_edges(bins: int, rate: int) -> np.ndarray:
+    """Where the triangles begin, peak and end, in Hz, `[bins + 2]`: band b peaks at b + 1."""
+    low, high = (1127.0 * np.log1p(f / 700.0) for f in (_LOWEST, 0.475 * rate))
+    return 700.0 * np.expm1(np.linspace(low, high, bins + 2) / 1127.0)

@@ -11,8 +11,10 @@ from keras import ops
 
 from vq_vae_tf.modalities.audio.logmel import LogMel
 from vq_vae_tf.modalities.audio.residual import DilatedStack
+from vq_vae_tf.modalities.audio.voices import OtherVoices
 
-_SPREAD = 2.5  # about the standard deviation of centred log-mel frames of speech
+_SPREAD = 2.5  # about the standard deviation of log-mel frames of speech
+_MIDDLE = -5.0  # about their mean, where it is not subtracted
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -29,6 +31,8 @@ class LogMelEncoder(keras.layers.Layer):
         units: hidden units.
         residual_units: units inside a residual block.
         residual_blocks: how many.
+        centred: see `LogMel`. Without it a frame of z_e depends on what is around it alone, not on the whole sound.
+        other_voices: stretch of frequency in training, see `OtherVoices`.
 
     Raises:
         ValueError: if time is not a multiple of the product of the strides.
@@ -42,6 +46,8 @@ class LogMelEncoder(keras.layers.Layer):
         units: int = 128,
         residual_units: int = 32,
         residual_blocks: int = 2,
+        centred: bool = True,
+        other_voices: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,7 +55,11 @@ class LogMelEncoder(keras.layers.Layer):
         self.strides = tuple(int(s) for s in strides)
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
         self.hop, policy = math.prod(self.strides), self.dtype_policy
-        self.frames = LogMel(rate, self.strides[0], name="frames", dtype="float32")
+        self.centred, self.other_voices = centred, other_voices
+        self.frames = LogMel(rate, self.strides[0], centred=centred, name="frames", dtype="float32")
+        self.voices = OtherVoices(
+            rate, self.frames.bins, other_voices, microphones=not centred, name="voices", dtype="float32"
+        )
         self.enter = keras.layers.Conv1D(units, 3, padding="same", activation="relu", name="enter", dtype=policy)
         self.strided = [
             keras.layers.Conv1D(units, s, s, activation="relu", name=f"strided_{i}", dtype=policy)
@@ -67,7 +77,7 @@ class LogMelEncoder(keras.layers.Layer):
                 f"{tuple(input_shape)}."
             )
         shape = tuple(input_shape)
-        for layer in [self.frames, self.enter, *self.strided, self.residual, self.project]:
+        for layer in [self.frames, self.voices, self.enter, *self.strided, self.residual, self.project]:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         self.built = True
@@ -76,14 +86,16 @@ class LogMelEncoder(keras.layers.Layer):
         """The shape of z_e."""
         return (input_shape[0], None if input_shape[1] is None else input_shape[1] // self.hop, self.embedding_dim)
 
-    def call(self, x: Any) -> Any:
-        """z_e of waveforms."""
-        h = ops.cast(self.frames(x) / _SPREAD, self.compute_dtype)
+    def call(self, x: Any, mean: Any = None, training: bool | None = None) -> Any:
+        """z_e of waveforms; `mean`: see `LogMel`."""
+        frames = self.voices(self.frames(x, mean=mean), training=training)
+        h = ops.cast((frames if self.centred else frames - _MIDDLE) / _SPREAD, self.compute_dtype)
         for layer in [self.enter, *self.strided, self.residual, self.project]:
             h = layer(h)
         return h
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("embedding_dim", "rate", "strides", "units", "residual_units", "residual_blocks")
+        names = ["embedding_dim", "rate", "strides", "units", "residual_units", "residual_blocks"]
+        names += ["centred", "other_voices"]
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -13,6 +13,8 @@ from vq_vae_tf.modalities.audio.likelihood.base import AudioLikelihood
 from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, mel_matrix
 
 _ROUNDS = 16
+PHASE_REACH = 3 * _ROUNDS
+"""Frames on either side that the waveform of a frame depends on: each round looks 2.5 frames further."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
