@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -43,24 +44,29 @@ class LogMel(keras.layers.Layer):
         """`[batch, time / hop, bins]`."""
         return (input_shape[0], None if input_shape[1] is None else input_shape[1] // self.hop, self.bins)
 
-    def call(self, x: Any, mean: Any = None) -> Any:
-        """The frames; `mean` `[batch, 1, bins]`: what is subtracted if x is but a part of a sound."""
+    def call(self, x: Any, mean: Any = None, change: Callable[[Any], Any] | None = None) -> Any:
+        """The frames; `mean` `[batch, 1, bins]`: what is subtracted if x is but a part of a sound.
+
+        change: what happens to the frames before their mean is subtracted.
+        """
         power = self._power(x)
         frames = ops.log(power + FLOOR)
+        frames = frames if change is None else change(frames)
         if not self.centred:
             return frames
         if mean is None:
-            total, count = self._totals(power)
+            total, count = self._totals(frames, power)
             mean = total / ops.maximum(count, 1.0)
         return frames - mean
 
     def totals(self, x: Any, first: int, last: int) -> tuple[Any, Any]:
         """Sum `[batch, 1, bins]` and number `[batch, 1, 1]` of those of the frames first..last-1 in which is sound."""
-        return self._totals(self._power(x)[:, first:last])
+        power = self._power(x)[:, first:last]
+        return self._totals(ops.log(power + FLOOR), power)
 
-    def _totals(self, power: Any) -> tuple[Any, Any]:
+    def _totals(self, frames: Any, power: Any) -> tuple[Any, Any]:
         heard = ops.cast(ops.max(power, axis=-1, keepdims=True) > FLOOR, "float32")
-        return ops.sum(ops.log(power + FLOOR) * heard, axis=1, keepdims=True), ops.sum(heard, axis=1, keepdims=True)
+        return ops.sum(frames * heard, axis=1, keepdims=True), ops.sum(heard, axis=1, keepdims=True)
 
     def _power(self, x: Any) -> Any:
         x = ops.cast(x, "float32")

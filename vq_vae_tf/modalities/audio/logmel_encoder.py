@@ -57,9 +57,7 @@ class LogMelEncoder(keras.layers.Layer):
         self.hop, policy = math.prod(self.strides), self.dtype_policy
         self.centred, self.other_voices = centred, other_voices
         self.frames = LogMel(rate, self.strides[0], centred=centred, name="frames", dtype="float32")
-        self.voices = OtherVoices(
-            rate, self.frames.bins, other_voices, microphones=not centred, name="voices", dtype="float32"
-        )
+        self.voices = OtherVoices(rate, self.frames.bins, other_voices, name="voices", dtype="float32")
         self.enter = keras.layers.Conv1D(units, 3, padding="same", activation="relu", name="enter", dtype=policy)
         self.strided = [
             keras.layers.Conv1D(units, s, s, activation="relu", name=f"strided_{i}", dtype=policy)
@@ -88,7 +86,7 @@ class LogMelEncoder(keras.layers.Layer):
 
     def call(self, x: Any, mean: Any = None, training: bool | None = None) -> Any:
         """z_e of waveforms; `mean`: see `LogMel`."""
-        frames = self.voices(self.frames(x, mean=mean), training=training)
+        frames = self.frames(x, mean=mean, change=lambda heard: self.voices(heard, training=training))
         h = ops.cast((frames if self.centred else frames - _MIDDLE) / _SPREAD, self.compute_dtype)
         for layer in [self.enter, *self.strided, self.residual, self.project]:
             h = layer(h)

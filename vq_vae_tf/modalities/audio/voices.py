@@ -32,17 +32,14 @@ class OtherVoices(keras.layers.Layer):
         rate: samples per second.
         bins: mel bands.
         stretch: of frequency, at most; 0: frames pass as they are.
-        microphones: also the gains and the hiss; not of frames whose mean is subtracted, which no microphone changes.
         seed: of the draws.
     """
 
-    def __init__(
-        self, rate: int, bins: int, stretch: float, microphones: bool = True, seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, rate: int, bins: int, stretch: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0.0 <= stretch < 1.0:
             raise ValueError(f"{self.name}: stretch={stretch}; expected a share below 1.")
-        self.rate, self.bins, self.stretch, self.microphones, self.seed = rate, bins, stretch, microphones, seed
+        self.rate, self.bins, self.stretch, self.seed = rate, bins, stretch, seed
         self.seeds = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any = None) -> None:
@@ -61,8 +58,6 @@ class OtherVoices(keras.layers.Layer):
         batch = ops.shape(frames)[0]
         reach = math.log1p(self.stretch)
         factor = ops.exp(keras.random.uniform((batch, 1), -reach, reach, seed=self.seeds))
-        if not self.microphones:
-            return self.stretched(frames, factor)
         gains = keras.random.normal((batch, 1, len(_GAINS)), seed=self.seeds)
         heard = self.stretched(frames, factor) + ops.matmul(gains, self._microphones())
         below = keras.random.uniform((batch, 1, 1), *_QUIET, seed=self.seeds)
@@ -83,7 +78,7 @@ class OtherVoices(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("rate", "bins", "stretch", "microphones", "seed")
+        names = ("rate", "bins", "stretch", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
