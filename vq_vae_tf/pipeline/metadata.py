@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from vq_vae_tf import config as config_lib
@@ -19,9 +20,18 @@ def export_metadata(run: Run) -> dict[str, Any]:
     settings = config_lib.to_values(run.config)
     return {
         "package_version": version.VERSION,
-        "dataset": run.data.name,
+        "dataset": _without_path(run.data.name),
         "class_names": list(run.data.class_names),
         "digests": model_digests(run),
-        "config": {name: value for name, value in settings.items() if name not in _HIDDEN},
+        "config": {
+            **{name: value for name, value in settings.items() if name not in _HIDDEN},
+            "dataset": _without_path(run.config.data.dataset),
+        },
         "evaluation": json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {},
     }
+
+
+def _without_path(dataset: str) -> str:
+    """`folder:/where/it/lies/NAME` as folder:NAME: the rest says something about the machine."""
+    kind, _, path = dataset.partition(":")
+    return f"folder:{Path(path).name}" if kind == "folder" else dataset
