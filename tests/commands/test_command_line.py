@@ -40,7 +40,7 @@ def test_workdir_is_named_after_the_recipe():
         (["--steps=many"], "steps=many"),
         (["--schedule=wavy"], "wavy"),
         (["steps=3"], "`steps=3` is not a flag"),
-        (["--flagfile=nowhere.flags"], "neither a file nor a recipe; the recipes are cifar.flags"),
+        (["--flagfile=nowhere.flags"], "neither a file nor a recipe; the recipes are bair.flags, cifar.flags"),
     ],
 )
 def test_wrong_words_are_one_sentence(argv, message):
