@@ -7,7 +7,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import hypothesis
 import keras
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # the first example pays for compilation
+hypothesis.settings.load_profile("no deadline")
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
