@@ -9,11 +9,9 @@ there already is not trained again. The default quantizer is trained with every 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from runs import scores
 
 NINE_BITS = {
     "vector": ("--quantizer=vector",),
@@ -38,20 +36,10 @@ def main() -> None:
     for name, flags in NINE_BITS.items():
         for seed in range(known.seeds if name == "vector" else 1):
             folder = known.runs / f"{name.replace(' ', '_').replace(',', '')}-{known.steps}-{seed}"
-            train(folder, (*flags, f"--data_dir={known.data_dir}", f"--steps={known.steps}", f"--seed={seed}", *others))
-            scores = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-            columns = f"{scores['normalised_mse']:16.4f}{scores['psnr']:8.2f}{scores['perplexity']:12.1f}"
-            print(f"{name:24s}{seed:5d}{columns}{scores['dead_codes']:6d}", flush=True)
-
-
-def train(folder: Path, flags: tuple[str, ...]) -> None:
-    if (folder / "evaluation.json").exists():
-        return
-    command = [sys.executable, "-m", "vq_vae_tf.commands.train", "--flagfile=cifar.flags", *flags]
-    command += [f"--workdir={folder}", "--stages=vqvae,evaluate", "--prior_steps=1000"]
-    done = subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+            common = (f"--data_dir={known.data_dir}", f"--steps={known.steps}", f"--seed={seed}", "--prior_steps=1000")
+            found = scores(folder, "vqvae,evaluate", (*flags, *common, *others))
+            columns = f"{found['normalised_mse']:16.4f}{found['psnr']:8.2f}{found['perplexity']:12.1f}"
+            print(f"{name:24s}{seed:5d}{columns}{found['dead_codes']:6d}", flush=True)
 
 
 if __name__ == "__main__":

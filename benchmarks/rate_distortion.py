@@ -12,13 +12,11 @@ Further flags go to every run (`--precision=mixed_bfloat16`). A run that is ther
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+
+from runs import scores
 
 TWO_STAGES = {f"two stages, K = {size:,}": (f"--num_embeddings={size}",) for size in (256, 512, 2435)}
 OTHERS = {
@@ -40,25 +38,14 @@ def main() -> None:
     for name, flags in (TWO_STAGES | OTHERS).items():
         folder = known.runs / f"{name.replace(' ', '_').replace(',', '')}-{known.steps}-{known.prior_steps}"
         common = (f"--data_dir={known.data_dir}", f"--steps={known.steps}", f"--prior_steps={known.prior_steps}")
-        train(folder, (*common, *flags, *others))
-        scores = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        found = scores(folder, "vqvae,codes,prior,evaluate", (*common, *flags, "--samples_per_class=1", *others))
         codes = CODES.get(name, 64)
-        bits, psnr = codes * scores["prior_bits_per_code"], scores["psnr"]
+        bits, psnr = codes * found["prior_bits_per_code"], found["psnr"]
         if name in TWO_STAGES:
             curve.append((bits, psnr))
         at = f"{np.interp(bits, *zip(*sorted(curve), strict=True)):.2f} dB" if name in OTHERS else ""
-        uniform = 8 * 32 * 32 * 3 / scores["compression_ratio"]
+        uniform = 8 * 32 * 32 * 3 / found["compression_ratio"]
         print(f"| {name} | {uniform:.0f} | {bits:.1f} | {psnr:.2f} dB | {at} |", flush=True)
-
-
-def train(folder: Path, flags: tuple[str, ...]) -> None:
-    if (folder / "evaluation.json").exists():
-        return
-    command = [sys.executable, "-m", "vq_vae_tf.commands.train", "--flagfile=cifar.flags", *flags]
-    command += [f"--workdir={folder}", "--stages=vqvae,codes,prior,evaluate", "--samples_per_class=1"]
-    done = subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
 
 
 if __name__ == "__main__":
