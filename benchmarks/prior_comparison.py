@@ -1,29 +1,54 @@
 """Gated PixelCNN and Transformer over the same codes, at equal parameters and equal steps: bits per code on test codes.
 
-    python benchmarks/prior_comparison.py --workdir=runs/cifar --steps=1000
-    python benchmarks/prior_comparison.py --workdir=runs/cifar --quick      # shows that it runs, numbers mean nothing
+    python benchmarks/prior_comparison.py --export=exports/cifar10/1 --data_dir=FOLDER WITH TFDS DATA --steps=1000
+    python benchmarks/prior_comparison.py --export=... --data_dir=... --quick    # shows that it runs, nothing else
 
-Sizes of the PixelCNN are those of the run; the Transformer gets as many layers and the width at which it has nearly as
-many parameters. Both are trained alike (batches, seed, Adam, one cosine, dropout, clipping); only the peak learning
-rate may be given for each. Beside them: what a code costs under a uniform distribution, and under its own frequency.
+The codes are those that an image export's `encode` gives. Sizes of the PixelCNN are those of the export's prior; the
+Transformer gets as many layers and the width at which it has nearly as many parameters. Both are trained alike
+(batches, seed, Adam, one cosine, dropout, clipping); only the peak learning rate may be given for each. Beside them:
+what a code costs under a uniform distribution, and under its own frequency.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
+import tensorflow as tf
 
 from vq_vae_tf.autoregressive import NETWORKS
-from vq_vae_tf.codes import open_codes
+from vq_vae_tf.codes import open_codes, write_codes
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline.run import open_run
+from vq_vae_tf.modalities.image.data import open_image_data
 from vq_vae_tf.pipeline.scoring import measure_prior
 from vq_vae_tf.prior import Prior
 
 HEADS = 4
+
+
+def encoded(export, told, data_dir):
+    """Codes of both splits as the export gives them, read into memory from a folder that is gone afterwards."""
+    data = open_image_data(told["config"]["dataset"], data_dir)
+    model = tf.saved_model.load(str(export))
+    encode = model.signatures["encode"]
+    with tempfile.TemporaryDirectory() as folder:
+        splits = {
+            split: ({**encode(image=b["x"]), "label": b["label"]} for b in data.examples(split, 500))
+            for split in ("train", "test")
+        }
+        sizes = {"num_codes": told["num_codes"], "code_shape": tuple(told["code_shape"])}
+        names = tuple(told["class_names"])
+        write_codes(folder, splits, **sizes, class_names=names, model_digest=told["digests"]["vqvae"])
+        codes = open_codes(folder)
+        for split in splits:
+            codes.store(split)
+    return codes
 
 
 def prior(name, manifest, config, features, layers):
@@ -63,7 +88,8 @@ def trained(model, codes, steps, batch_size, rate, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True, help="a run with codes")
+    parser.add_argument("--export", type=Path, required=True, help="version folder of an image export with a prior")
+    parser.add_argument("--data_dir", help="where TFDS data lies")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=2e-3, help="of the PixelCNN, at its peak")
@@ -71,11 +97,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    config = open_run(arguments.workdir).config.prior
-    codes = open_codes(f"{arguments.workdir}/codes")
+    try:
+        told = json.loads((arguments.export / "assets.extra/vq_vae_tf.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--export={arguments.export} holds no export ({error}); give exports/cifar10/1.") from error
+    config = SimpleNamespace(**told["config"])
+    codes = encoded(arguments.export, told, arguments.data_dir)
     manifest, steps = codes.manifest, 5 if arguments.quick else arguments.steps
-    if manifest.layout != "raster":
-        raise UserError(f"--workdir={arguments.workdir} has codes of two levels; give a run with codes of one.")
     units, layers = config.prior_units, config.prior_layers
     keras.utils.set_random_seed(arguments.seed)
     pixelcnn = prior("pixelcnn", manifest, config, units, layers)
