@@ -9,6 +9,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import hypothesis
 import keras
+import pytest
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # the first example pays for compilation
 hypothesis.settings.load_profile("no deadline")
@@ -18,3 +19,19 @@ if keras.backend.backend() == "tensorflow":
 
     _cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture
+def events():
+    """Reads event files."""
+    return _events
+
+
+def _events(folder):
+    """Tag -> (step, value) of every summary in the event files of a folder."""
+    found = {}
+    for path in folder.iterdir():
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            found |= {value.tag: (event.step, value.tensor) for value in event.summary.value}
+    return found

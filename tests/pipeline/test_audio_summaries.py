@@ -13,7 +13,7 @@ from vq_vae_tf.pipeline.audio_summaries import audio_summaries
 RATE, WINDOW = 4000, 256
 
 
-def test_sounds_spectrograms_and_codes_reach_the_event_file(tmp_path):
+def test_sounds_spectrograms_and_codes_reach_the_event_file(tmp_path, events):
     for speaker in ("ann", "bob"):
         for take in range(2):
             write_wav(tmp_path / "data" / speaker / f"1_{take}.wav", np.linspace(-0.5, 0.5, WINDOW), RATE)
@@ -23,11 +23,7 @@ def test_sounds_spectrograms_and_codes_reach_the_event_file(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "events"))
     audio_summaries(data)(model, 7, writer)
     writer.close()
-    found = {}
-    for path in (tmp_path / "events").iterdir():
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            found |= {value.tag: (event.step, value.tensor) for value in event.summary.value}
+    found = events(tmp_path / "events")
     assert set(found) == {
         "original",
         "reconstruction",

@@ -8,7 +8,7 @@ from vq_vae_tf.modalities.image.data import open_image_data
 from vq_vae_tf.pipeline.summaries import vqvae_summaries
 
 
-def test_pictures_and_codes_reach_the_event_file(tmp_path):
+def test_pictures_and_codes_reach_the_event_file(tmp_path, events):
     for i in range(12):
         image = np.full((8, 8, 3), 20 * i, np.uint8)
         (tmp_path / f"{i:02d}.png").write_bytes(tf.io.encode_png(image).numpy())
@@ -23,11 +23,7 @@ def test_pictures_and_codes_reach_the_event_file(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "events"))
     vqvae_summaries(data)(model, 7, writer)
     writer.close()
-    found = {}
-    for path in (tmp_path / "events").iterdir():
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            found |= {value.tag: (event.step, value.tensor) for value in event.summary.value}
+    found = events(tmp_path / "events")
     step, picture = found["originals beside reconstructions"]
     assert step == 7
     decoded = tf.io.decode_png(picture.string_val[2])

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.modalities.audio.lengths import check_waveforms
 from vq_vae_tf.modalities.audio.residual import DilatedStack
 
 
@@ -56,12 +57,7 @@ class AudioEncoder(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolutions after checking the length."""
-        time = input_shape[-1] if len(input_shape) == 2 else 0
-        if time is not None and (time < self.hop or time % self.hop):
-            raise ValueError(
-                f"{self.name}: expected waveforms [batch, time] with time a multiple of {self.hop}; received shape "
-                f"{tuple(input_shape)}."
-            )
+        check_waveforms(self.name, input_shape, self.hop)
         shape: tuple[int | None, ...] = (*input_shape, 1)
         for layer in [*self.strided, self.residual, self.project]:
             layer.build(shape)
