@@ -17,8 +17,8 @@ import numpy as np
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.phonemes import CLASSES, phoneme_scores
 from vq_vae_tf.modalities.audio.folder import open_folder
-from vq_vae_tf.modalities.audio.likelihood.logmel import cosines
 from vq_vae_tf.modalities.audio.logmel import LogMel
+from vq_vae_tf.ops.cosine import cosine_transform
 from vq_vae_tf.pipeline.phonemes import labelled
 
 RATE, HOP, FRAMES, BINS, CEPSTRA = 16_000, 160, 4, 40, 13
@@ -29,7 +29,7 @@ KINDS = {"plain": (False, 0.0), "centred": (True, 0.0), "lifted": (False, 0.65),
 
 def cepstra(frames, centred, lift):
     """Log-mel frames `[1, time, bins]` -> 13 cepstra every 40 ms, the mean of four frames, `[time / 4, 13]`."""
-    c = np.asarray(frames, np.float32)[0] @ cosines(BINS, CEPSTRA).astype(np.float32)
+    c = np.asarray(frames, np.float32)[0] @ cosine_transform(BINS)[:CEPSTRA].T.astype(np.float32)
     c = (c - c.mean(axis=0) if centred else c) * (1.0 + np.arange(CEPSTRA, dtype=np.float32)) ** lift
     return c.reshape(-1, FRAMES, CEPSTRA).mean(axis=1)
 

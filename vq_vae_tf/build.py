@@ -88,8 +88,13 @@ def _two_level_quantizer(config: Config, grid: tuple[int, ...], precision: str) 
         name: VectorQuantizer(**{**codebook, "seed": codebook["seed"] + i}, name=name)
         for i, name in enumerate(("top", "bottom"))
     }
-    sizes = {"units": model.units, "residual_units": model.residual_units, "residual_blocks": model.residual_blocks}
-    return TwoLevelQuantizer(**books, levels_apart=apart, **sizes, name="quantizer", dtype=precision)
+    return TwoLevelQuantizer(**books, levels_apart=apart, name="quantizer", **_sizes(config, precision))
+
+
+def _sizes(config: Config, precision: str) -> dict[str, Any]:
+    """What every encoder, decoder and convolution of a quantizer takes."""
+    names = ("units", "residual_units", "residual_blocks")
+    return {**{name: getattr(config.model, name) for name in names}, "dtype": precision}
 
 
 def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
@@ -150,13 +155,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
     grid = (image_shape[0] // step, image_shape[1] // step)
     quantizer = build_quantizer(config, grid, precision)
     likelihood = build_likelihood(config, image_shape, precision)
-    sizes: dict[str, Any] = {
-        "units": model.units,
-        "residual_units": model.residual_units,
-        "residual_blocks": model.residual_blocks,
-        "resampling": model.resampling,
-        "dtype": precision,
-    }
+    sizes = {**_sizes(config, precision), "resampling": model.resampling}
     vqvae = VQVAE(
         ImageEncoder(quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
         quantizer,
@@ -192,12 +191,7 @@ def build_second_stage(
             f"are told by a PixelCNN, several for an image; give --likelihood={PIXELCNN} --quantizer=product."
         )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
-    sizes: dict[str, Any] = {
-        "units": model.units,
-        "residual_units": model.residual_units,
-        "residual_blocks": model.residual_blocks,
-        "dtype": precision,
-    }
+    sizes = _sizes(config, precision)
     network = GatedPixelCNN(
         num_symbols=first.quantizer.num_codes,
         symbol_shape=grid[:2],
@@ -260,7 +254,7 @@ def audio_strides(config: Config) -> list[int]:
 
 def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
     """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
-    model, strides = config.model, audio_strides(config)
+    strides = audio_strides(config)
     hop = math.prod(strides)
     if config.audio.window % hop:
         raise UserError(
@@ -269,12 +263,7 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
         )
     quantizer = build_quantizer(config, (config.audio.window // hop,))
     likelihood = build_audio_likelihood(config, precision)
-    sizes: dict[str, Any] = {
-        "units": model.units,
-        "residual_units": model.residual_units,
-        "residual_blocks": model.residual_blocks,
-        "dtype": precision,
-    }
+    sizes = _sizes(config, precision)
     up = _upsampling(config, strides)
     voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
     vqvae = VQVAE(

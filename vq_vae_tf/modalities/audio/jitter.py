@@ -7,9 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.modalities.audio.perturbation import Perturbation
+
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
-class TimeJitter(keras.layers.Layer):
+class TimeJitter(Perturbation):
     """In training, every vector of `[batch, time, dim]` is replaced by the one before or after it, each with rate / 2.
 
     So no code can count on its neighbours, nor on its exact place: codes come to mean what lasts, as phones do.
@@ -21,20 +23,8 @@ class TimeJitter(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"{self.name}: rate={rate}; expected a probability below 1.")
-        self.rate, self.seed = rate, seed
-        self.seeds = keras.random.SeedGenerator(seed)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Nothing to create."""
-        del input_shape
-        self.built = True
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the input."""
-        return tuple(input_shape)
+        super().__init__("rate", rate, seed, **kwargs)
+        self.rate = rate
 
     def call(self, z: Any, training: bool | None = None) -> Any:
         """z, jittered in training; beyond both ends stand the ends themselves."""

@@ -91,5 +91,10 @@ def mel_matrix(bins: int, fft_size: int, rate: int) -> np.ndarray:
 
 def mel_edges(bins: int, rate: int) -> np.ndarray:
     """Where the triangles begin, peak and end, in Hz, `[bins + 2]`: band b peaks at b + 1."""
-    low, high = (1127.0 * np.log1p(f / 700.0) for f in (_LOWEST, 0.475 * rate))
+    low, high = mel(_LOWEST), mel(0.475 * rate)
     return 700.0 * np.expm1(np.linspace(low, high, bins + 2) / 1127.0)
+
+
+def mel(f: Any) -> Any:
+    """Place on the mel scale of a frequency in Hz."""
+    return 1127.0 * np.log1p(f / 700.0)

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.modalities.audio.logmel import mel_edges
+from vq_vae_tf.modalities.audio.logmel import mel, mel_edges
+from vq_vae_tf.modalities.audio.perturbation import Perturbation
 
 _GAINS = (2.0, 1.0, 0.7, 0.5)
 """Standard deviations of the loudness and of the folds of a random microphone, in nats of power (1 is 4.3 dB)."""
@@ -18,7 +19,7 @@ _QUIET = (8.0, 14.0)
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
-class OtherVoices(keras.layers.Layer):
+class OtherVoices(Perturbation):
     """In training, every example's frames are heard as if another person had spoken into another microphone.
 
     Equation: y_tb = log(exp(L_t,w(b) + sum_{k < 4} g_k cos(pi k (b + 1/2) / bins)) + hiss), w(b) the place of the band
@@ -36,20 +37,8 @@ class OtherVoices(keras.layers.Layer):
     """
 
     def __init__(self, rate: int, bins: int, stretch: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not 0.0 <= stretch < 1.0:
-            raise ValueError(f"{self.name}: stretch={stretch}; expected a share below 1.")
-        self.rate, self.bins, self.stretch, self.seed = rate, bins, stretch, seed
-        self.seeds = keras.random.SeedGenerator(seed)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Nothing to create."""
-        del input_shape
-        self.built = True
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the input."""
-        return tuple(input_shape)
+        super().__init__("stretch", stretch, seed, **kwargs)
+        self.rate, self.bins, self.stretch = rate, bins, stretch
 
     def call(self, frames: Any, training: bool | None = None) -> Any:
         """Frames `[batch, time, bins]` as another voice's; in inference as they are."""
@@ -66,7 +55,7 @@ class OtherVoices(keras.layers.Layer):
     def stretched(self, frames: Any, factor: Any) -> Any:
         """Every band of `[batch, time, bins]` from that of `factor` `[batch, 1]` times its frequency."""
         edges = mel_edges(self.bins, self.rate)
-        centres, first, step = edges[1:-1], _mel(edges[1]), _mel(edges[2]) - _mel(edges[1])
+        centres, first, step = edges[1:-1], mel(edges[1]), mel(edges[2]) - mel(edges[1])
         place = (1127.0 * ops.log1p(factor * centres.astype(np.float32) / 700.0) - first) / step
         place = ops.clip(place, 0.0, self.bins - 1.0)
         near = ops.abs(place[:, None, :] - np.arange(self.bins, dtype=np.float32)[None, :, None])
@@ -80,7 +69,3 @@ class OtherVoices(keras.layers.Layer):
         """The constructor's arguments."""
         names = ("rate", "bins", "stretch", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _mel(f: float) -> float:
-    return 1127.0 * math.log1p(f / 700.0)

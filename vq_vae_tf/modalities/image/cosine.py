@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vq_vae_tf.ops.cosine import cosine_transform
+
 FALL, COLOUR, NEXT_COLOUR = 1.74, 3.2, 1.1
 """log variance of a coefficient falls by FALL log(1 + 4 |frequency|^2), and for colour: fitted to CIFAR-10's training
 images (correlation 0.97); all that hangs on it is which coefficients share a code at the start."""
@@ -21,7 +23,7 @@ def cosine_kernel(side: int, channels: int, dim: int, groups: int) -> np.ndarray
     slices of a product quantizer; coefficients go, the strongest first, to the run with the least expected information
     and a free place. Columns without a coefficient are zero; coefficients without a column are left out, the weakest.
     """
-    rows, colours = _transform(side), _transform(channels)
+    rows, colours = cosine_transform(side), cosine_transform(channels)
     basis = np.einsum("ai,bj,ck->ijkabc", rows, rows, colours).reshape(side * side * channels, -1)
     frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2)[..., None]
     colour = np.arange(channels)
@@ -58,11 +60,3 @@ def start_from_cosines(encoder: Any, decoder: Any, location: tuple[np.ndarray, n
     across.kernel.assign(pixels.reshape(1, 1, encoder.embedding_dim, -1).astype(np.float32))
     squares.kernel.assign(np.zeros(squares.kernel.shape, np.float32))
     squares.bias.assign(np.tile(bias, side * side).astype(np.float32))
-
-
-def _transform(size: int) -> np.ndarray:
-    """The orthonormal cosine transform: row k is frequency k."""
-    frequency, place = np.arange(size)[:, None], np.arange(size)[None]
-    rows = np.cos(np.pi * frequency * (2 * place + 1) / (2 * size)) * np.sqrt(2.0 / size)
-    rows[0] /= np.sqrt(2.0)
-    return rows

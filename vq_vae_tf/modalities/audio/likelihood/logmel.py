@@ -11,6 +11,7 @@ from keras import ops
 
 from vq_vae_tf.modalities.audio.likelihood.base import AudioLikelihood
 from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, mel_matrix
+from vq_vae_tf.ops.cosine import cosine_transform
 
 _ROUNDS = 16
 PHASE_REACH = 3 * _ROUNDS
@@ -32,6 +33,9 @@ class LogMelGaussian(AudioLikelihood):
         cepstra: coefficients that are compared.
         lift: exponent of their weight; with 0.65 it is about the root of the inverse standard deviation in speech.
         scale: standard deviation of the first of them.
+
+    Raises:
+        ValueError: more cepstra than bins.
     """
 
     def __init__(
@@ -45,11 +49,13 @@ class LogMelGaussian(AudioLikelihood):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not 1 <= cepstra <= bins:
+            raise ValueError(f"{self.name}: cepstra={cepstra}; expected 1 to bins={bins}: there are no more.")
         self.rate, self.hop, self.bins = rate, hop, bins
         self.cepstra, self.lift, self.scale = cepstra, lift, scale
         self.frames = LogMel(rate, hop, bins, centred=False, name="frames")
         weight = (1.0 + np.arange(cepstra)) ** lift / scale
-        self.transform = (cosines(bins, cepstra) * weight).astype(np.float32)
+        self.transform = (cosine_transform(bins)[:cepstra].T * weight).astype(np.float32)
         self.constant = float(np.sum(0.5 * math.log(2 * math.pi) - np.log(weight)))
 
     def build(self, input_shape: Any = None) -> None:
@@ -102,9 +108,3 @@ class LogMelGaussian(AudioLikelihood):
         """The constructor's arguments."""
         names = ("rate", "hop", "bins", "cepstra", "lift", "scale")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def cosines(bins: int, count: int) -> np.ndarray:
-    """The first `count` vectors of the orthonormal cosine transform over `bins`, `[bins, count]`."""
-    k, b = np.arange(count), np.arange(bins)[:, None]
-    return np.sqrt(np.where(k, 2.0, 1.0) / bins) * np.cos(np.pi / bins * (b + 0.5) * k)
