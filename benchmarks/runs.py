@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def scores(folder: Path, stages: str, flags: tuple[str, ...]) -> dict:
-    """evaluation.json of `cifar.flags` with further flags, trained now or found in the folder."""
+    """evaluation.json of `cifar_sonnet.flags` with further flags, trained now or found in the folder."""
     result = folder / "evaluation.json"
     if not result.exists():
-        command = [sys.executable, "-m", "vq_vae_tf.commands.train", "--flagfile=cifar.flags", *flags]
+        command = [sys.executable, "-m", "vq_vae_tf.commands.train", "--flagfile=cifar_sonnet.flags", *flags]
         command += [f"--workdir={folder}", f"--stages={stages}"]
         done = subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True)
         if done.returncode:

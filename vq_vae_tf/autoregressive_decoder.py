@@ -57,13 +57,17 @@ class AutoregressivePixels(Likelihood):
 
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
         """-log p(x | params) in nats, `[batch]`, all pixels at once (teacher forcing)."""
+        return sum_per_example(self._nats(params, x, training))
+
+    def log_prob_map(self, params: Any, x: Any) -> Any:
+        """log p(pixel | pixels before it, params) in nats, `[batch, height, width]`."""
+        nats = -self._nats(params, x, training=False)
+        return nats if self.network.num_channels is None else ops.sum(nats, axis=-1)
+
+    def _nats(self, params: Any, x: Any, training: bool | None) -> Any:
         x = ops.cast(x, "int32")
         logits = self.network(x, self._condition(params), training=training)
-        return sum_per_example(ops.sparse_categorical_crossentropy(x, logits, from_logits=True))
-
-    def log_prob(self, params: Any, x: Any) -> Any:
-        """log p(x | params) in nats, `[batch]`."""
-        return -self.loss(params, x, training=False)
+        return ops.sparse_categorical_crossentropy(x, logits, from_logits=True)
 
     def mean(self, params: Any) -> Any:
         """A draw with a fixed seed: the expectation has no closed form, and the paper shows draws."""

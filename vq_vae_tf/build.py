@@ -64,6 +64,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
             f"--quantizer={name} does not have; give --iw_samples=1."
         )
+    check_search(config, len(grid))
     try:
         if name == TWO_LEVEL:
             return _two_level_quantizer(config, grid, precision)
@@ -74,6 +75,22 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
         return QUANTIZERS[name](**arguments[name], name="quantizer")
     except ValueError as error:
         raise UserError(f"--quantizer={name}: {error}") from error
+
+
+def check_search(config: Config, grid_rank: int) -> None:
+    """Raises: UserError where --search_candidates cannot be had."""
+    count, q = config.evaluation.search_candidates, config.quantizer
+    if not count:
+        return
+    decodes_at_once = grid_rank == 2 and config.model.likelihood != PIXELCNN and not config.model.first_stage
+    if q.quantizer in ("residual", TWO_LEVEL) or not decodes_at_once:
+        raise UserError(
+            f"--search_candidates={count} tries codes one by one, for images of one grid whose pixels are decoded at "
+            f"once; not for --modality={config.data.modality} --quantizer={q.quantizer} "
+            f"--likelihood={config.model.likelihood}: give --search_candidates=0."
+        )
+    if not 2 <= count <= q.num_embeddings:
+        raise UserError(f"--search_candidates={count}; expected 0 (no search) or 2 to {q.num_embeddings} of the codes.")
 
 
 def _two_level_quantizer(config: Config, grid: tuple[int, ...], precision: str) -> TwoLevelQuantizer:
@@ -240,7 +257,9 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
 
 def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
     if config.audio.audio_input == "logmel":
-        heard: dict[str, Any] = {"centred": config.audio.logmel_centred, "other_voices": config.audio.other_voices}
+        audio = config.audio
+        heard: dict[str, Any] = {"centred": audio.logmel_centred, "cepstral": audio.logmel_cepstral}
+        heard["other_voices"] = audio.other_voices
         return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
     if config.audio.audio_decoder == "logmel":
         raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")

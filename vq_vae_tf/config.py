@@ -78,6 +78,7 @@ class AudioConfig:
         "wavenet",
         "samples one by one (the paper's), all at once with losses on spectra (fast), or log-mel frames (phonemes)",
     )
+    logmel_cepstral: bool = _option(False, "of log-mel input: z_e starts as the cepstra of the frames under a code")
     logmel_centred: bool = _option(True, "of log-mel input: subtract the mean of every band over the whole sound")
     other_voices: float = _option(
         0.0,
@@ -183,6 +184,10 @@ class EvaluationConfig:
     iw_samples: int = _option(
         1, "codings of an image summed over in a tighter bound on its likelihood; 1: its own", minimum=1, identity=False
     )
+    search_candidates: int = _option(
+        0, "nearby codes tried at each place for a coding that decodes better; 0: no search", minimum=0, identity=False
+    )
+    search_sweeps: int = _option(1, "times that the search tries every place", minimum=1, identity=False)
     samples_per_class: int = _option(
         8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False
     )

@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from vq_vae_tf.ops.replicas import of_this_replica
-from vq_vae_tf.quantizers.codings import nearby_codings
+from vq_vae_tf.quantizers.codings import nearby_codings, neighbours
+from vq_vae_tf.search import coordinate_search
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -66,6 +67,32 @@ class VQVAE(keras.Model):
     def encode(self, inputs: Any) -> Any:
         """Codes of x, int32 `[batch, *code_shape]`."""
         return self.quantizer.encode(self.encoded(inputs, training=False))
+
+    def search(self, inputs: Any, candidates: int = 8, sweeps: int = 1) -> Any:
+        """Codes of images that the decoder makes more of than of `encode`'s: see `coordinate_search`.
+
+        Args:
+            inputs: images, or a batch of them, as for `encode`.
+            candidates: the nearest codes that are tried at each place, 2 to K; the cost grows with them.
+            sweeps: times that every place is tried.
+
+        Raises:
+            ValueError: too few or too many candidates; a residual quantizer; codes without a grid.
+        """
+        known, z_e = condition(inputs), self.encoded(inputs, training=False)
+        codes, x = self.quantizer.encode(z_e), self.observed(inputs)
+        if not 2 <= candidates <= self.quantizer.num_codes:
+            raise ValueError(f"{self.name}: candidates={candidates}; expected 2 to {self.quantizer.num_codes}.")
+        nearest = ops.moveaxis(neighbours(self.quantizer, z_e, candidates)[0], -1, 0)
+        height, width = codes.shape[1:3]
+
+        def loss_map(codes: Any) -> Any:
+            pixels = self.likelihood.loss_map(self.decode_params(codes, known), x)
+            blocks = (-1, height, x.shape[1] // height, width, x.shape[2] // width)
+            return ops.sum(ops.reshape(pixels, blocks), axis=(2, 4))
+
+        candidates_at = ops.reshape(nearest, (candidates, -1, *codes.shape[1:]))
+        return coordinate_search(codes, candidates_at, loss_map, sweeps)
 
     def observed(self, inputs: Any) -> Any:
         """What the likelihood is a distribution over: x itself."""
@@ -139,8 +166,7 @@ class VQVAE(keras.Model):
         """
         z_e = self.encoded(inputs, training=False)
         if iw_samples == 1:
-            distortion, rate = self._terms(self.quantizer.encode(z_e), inputs, prior)
-            return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
+            return self.bound(self.quantizer.encode(z_e), inputs, prior)
         codings = nearby_codings(self.quantizer, z_e, iw_samples)
         distortion, rate = self._terms(codings[0], inputs, prior)
 
@@ -149,6 +175,15 @@ class VQVAE(keras.Model):
 
         total = ops.fori_loop(1, iw_samples, added, -distortion - rate)
         return {"elbo": total, "distortion": -total - rate, "rate": rate}
+
+    def bound(self, codes: Any, inputs: Any, prior: Any = None) -> dict[str, Any]:
+        """`elbo` of any codes, as of those that `search` finds: each coding gives a bound on log p(x)."""
+        distortion, rate = self._terms(codes, inputs, prior)
+        return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
+
+    def code_loss(self, codes: Any, inputs: Any) -> Any:
+        """What training minimises of the reconstruction, under any codes, nats `[batch]`."""
+        return self.likelihood.loss(self.decode_params(codes, condition(inputs)), self.observed(inputs))
 
     def distortion(self, codes: Any, inputs: Any) -> Any:
         """-log p(x | codes), nats `[batch]`."""

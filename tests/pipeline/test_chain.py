@@ -127,8 +127,13 @@ def test_killed_at_any_moment_and_run_again_is_as_never_killed(finished, tmp_pat
 
 def test_other_commands_on_the_run(finished, tmp_path):
     data, workdir, _ = finished
-    run("evaluate", f"--workdir={workdir}", "--eval_split=train")
-    assert json.loads((workdir / "evaluation.json").read_text())["split"] == "train"
+    run("evaluate", f"--workdir={workdir}", "--eval_split=train", "--search_candidates=3", "--search_sweeps=2")
+    scores = json.loads((workdir / "evaluation.json").read_text())
+    assert (scores["split"], scores["searched"]["candidates"], scores["searched"]["sweeps"]) == ("train", 3, 2)
+    assert scores["searched"]["normalised_mse"] < scores["normalised_mse"]
+    both = (scores["searched"]["bits_per_dim"][name] for name in ("uniform", "learned"))
+    assert all(bound["num_examples"] == scores["num_examples"] for bound in both)
+    assert "Codes found by search" in (workdir / "report.html").read_text()
     output = f"--output={tmp_path / 's.png'}"
     said = run("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
     assert "left 0.5, left 1" in said
@@ -150,6 +155,8 @@ def test_bad_input_is_one_sentence_and_status_2(finished, tmp_path):
         (["train", *arguments(tmp_path / "nowhere", tmp_path / "c")], "nowhere"),
         (["train", *arguments(data, tmp_path / "d"), "--stages=vqvae,bake"], "--stages=vqvae,bake"),
         (["train", *arguments(data, tmp_path / "e"), "--image_size=10"], "multiple of 4"),
+        (["evaluate", f"--workdir={workdir}", "--search_candidates=1"], "--search_candidates=1; expected 0"),
+        (["train", *arguments(data, tmp_path / "f"), "--quantizer=residual", "--search_candidates=2"], "residual"),
         (["sample", f"--workdir={workdir}", "--classes=up"], "'up'"),
         (["sample", f"--workdir={workdir}", "--temperatures=0"], "--temperatures"),
         (["sample", f"--workdir={workdir}", "--top_k=99"], "--top_k=99"),

@@ -13,8 +13,9 @@ SUMMARY = """
     bin/evaluate --workdir=runs/cifar
     bin/evaluate --workdir=runs/cifar --eval_split=train
     bin/evaluate --workdir=runs/cifar --iw_samples=8
+    bin/evaluate --workdir=runs/cifar --search_candidates=8      also with codes found by search: slower, closer
 """
-NAMES = ("workdir", "data_dir", "eval_split", "eval_batch_size", "iw_samples")
+NAMES = ("workdir", "data_dir", "eval_split", "eval_batch_size", "iw_samples", "search_candidates", "search_sweeps")
 FLAGS = tuple(o for o in config_lib.options() if o.name in NAMES)
 
 

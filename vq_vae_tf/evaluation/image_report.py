@@ -58,6 +58,23 @@ BOUNDS = {"uniform": "uniform prior", "learned": "learned prior"}
 """Headings of bounds that are named otherwise."""
 
 
+SEARCHED = (
+    "The same decoder, but codes found by trying, at each place, {candidates} nearby codes, {sweeps} time(s) over: "
+    "slower to encode, nothing else changes."
+)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Scores of a split under codes found by search: see `vq_vae_tf.search`."""
+
+    candidates: int
+    sweeps: int
+    reconstruction: ReconstructionScores
+    use: CodebookUse
+    likelihood: Mapping[str, LikelihoodScores]
+
+
 @dataclass(frozen=True)
 class ImageRun:
     """Everything that stands in the report; what a stage did not make is left empty.
@@ -77,6 +94,7 @@ class ImageRun:
         samples: class name ("" without labels) -> images `[n, height, width, channels]`.
         metrics: stage name -> records of its `metrics.jsonl`.
         settings: section -> flags and values: the resolved config.
+        searched: the split again, under codes found by search.
         facts: lines for the foot of the page, such as the version, the seed and the time.
     """
 
@@ -94,6 +112,7 @@ class ImageRun:
     samples: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    searched: Searched | None = None
     facts: Sequence[str] = ()
 
 
@@ -103,6 +122,8 @@ def image_report(run: ImageRun) -> Report:
     sections = [_reconstructions(run), _codes(run, use)]
     if run.samples:
         sections.insert(0, _samples(run))
+    if run.searched is not None:
+        sections.append(_searched(run, run.searched, use))
     if run.prior is not None:
         sections.append(_prior(run.prior))
     if run.likelihood:
@@ -175,6 +196,22 @@ def _codes(run: ImageRun, use: CodebookUse) -> Section:
     ]
     usage = _themed(lambda theme: plots.code_usage(run.counts, theme), "How often each code is used, most used first")
     return Section("Codebook", [usage, Table(columns, rows)])
+
+
+def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
+    own, better = run.reconstruction, found.reconstruction
+    rows = [
+        Row("normalised MSE", [own.normalized_mse, better.normalized_mse], "", NMSE, 4),
+        Row("PSNR", [own.psnr, better.psnr], "dB", PSNR, 2),
+        Row("SSIM", [own.ssim, better.ssim], "", SSIM, 4),
+        Row("perplexity", [use.perplexity, found.use.perplexity], "", PERPLEXITY, 1),
+        Row("dead codes", [use.dead_codes, found.use.dead_codes], "", DEAD),
+    ]
+    for name, bound in found.likelihood.items():
+        both = [run.likelihood[name].bits_per_dim, bound.bits_per_dim]
+        rows.append(Row(BOUNDS.get(name, name), both, "bits/dim", BITS))
+    text = SEARCHED.format(candidates=found.candidates, sweeps=found.sweeps)
+    return Section("Codes found by search", [Table(["encoder", "search"], rows)], text)
 
 
 def _samples(run: ImageRun) -> Section:

@@ -17,7 +17,7 @@ from vq_vae_tf.codes import CodeData
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
-from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
+from vq_vae_tf.evaluation.image_report import ImageRun, Searched, compression_ratio, image_report
 from vq_vae_tf.evaluation.likelihood import (
     Bound,
     LikelihoodScores,
@@ -31,6 +31,7 @@ from vq_vae_tf.evaluation.report import write_report
 from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
 from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
@@ -65,6 +66,7 @@ def evaluate_run(
     counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
     prior_score = measure_prior(prior, codes, split, size) if prior is not None and codes is not None else None
     bounds = _bounds(vqvae, prior, batches, run.config.evaluation.iw_samples)
+    searched = score_searched(run, vqvae, prior) if run.config.evaluation.search_candidates else None
     x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
     page = ImageRun(
         name=run.directory.name,
@@ -78,6 +80,7 @@ def evaluate_run(
         reconstructions=as_served(reconstruct({"x": x})),
         likelihood=bounds,
         prior=prior_score,
+        searched=searched,
         samples=samples,
         metrics={
             name: read_metrics(folder / "metrics.jsonl")
@@ -150,7 +153,23 @@ def _scores(page: ImageRun) -> dict[str, Any]:
         "compression_ratio": compression_ratio(np.asarray(page.originals).shape[1:], page.code_shape, page.num_codes),
         "bits_per_dim": {name: asdict(bound) for name, bound in page.likelihood.items()},
     }
+    if page.searched is not None:
+        scores["searched"] = _searched(page.searched)
     if page.prior is not None:
         scores["prior_bits_per_code"] = page.prior.bits_per_code
         scores["prior_bits_saved"] = page.prior.saved
     return scores
+
+
+def _searched(found: Searched) -> dict[str, Any]:
+    return {
+        "candidates": found.candidates,
+        "sweeps": found.sweeps,
+        "mse": found.reconstruction.mse,
+        "normalised_mse": found.reconstruction.normalized_mse,
+        "psnr": found.reconstruction.psnr,
+        "ssim": found.reconstruction.ssim,
+        "perplexity": found.use.perplexity,
+        "dead_codes": found.use.dead_codes,
+        "bits_per_dim": {name: asdict(bound) for name, bound in found.likelihood.items()},
+    }

@@ -77,6 +77,18 @@ def test_the_encoder_gives_a_vector_for_each_hop_and_comes_back_from_its_config(
         LogMelEncoder(5, RATE, (HOP, 2, 2))(noise(1, 170))
 
 
+def test_a_cepstral_encoder_starts_as_the_mean_lifted_cepstra_and_learns_on():
+    encoder = LogMelEncoder(6, RATE, (HOP, 2, 2), units=8, residual_units=4, residual_blocks=1, cepstral=True)
+    x = noise(2, 3 * 4 * HOP)
+    cepstra = np.asarray(encoder.frames(x)) @ cosine_transform(encoder.frames.bins)[:6].T
+    lifted = cepstra * (1.0 + np.arange(6)) ** 0.65 / 2.0
+    np.testing.assert_allclose(encoder(x), lifted.reshape(2, 3, 4, 6).mean(axis=2), atol=1e-3)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
+    np.testing.assert_array_equal(copy(x), encoder(x))
+    encoder.project.kernel.assign(np.ones(encoder.project.kernel.shape, np.float32))
+    assert np.abs(np.asarray(encoder(x)) - np.asarray(copy(x))).max() > 0.01
+
+
 def test_jitter_takes_neighbours_at_its_rate_in_training_only():
     z = np.arange(4000, dtype=np.float32).reshape(1, 4000, 1)
     layer = TimeJitter(0.3, seed=1)

@@ -9,8 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from vq_vae_tf.ops.cosine import cosine_transform
+
 FLOOR = 1e-6
 """Of the power in a band: below it lies the rounding of 16-bit sound."""
+LIFT = 0.65
+"""Exponent of (1 + k), the weight of cepstrum k: about the root of the inverse standard deviation in speech."""
 _LOWEST = 60.0  # Hz
 
 
@@ -79,6 +83,15 @@ class LogMel(keras.layers.Layer):
         """The constructor's arguments."""
         names = ("rate", "hop", "bins", "centred")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def lifted_cepstra(bins: int, cepstra: int, lift: float = LIFT, scale: float = 2.0) -> np.ndarray:
+    """The map of log-mel frames to cepstra of about one variance in speech, float32 `[bins, cepstra]`.
+
+    Equation: column k is (1 + k)^lift / scale times row k of the orthonormal cosine transform.
+    """
+    weight = (1.0 + np.arange(cepstra)) ** lift / scale
+    return (cosine_transform(bins)[:cepstra].T * weight).astype(np.float32)
 
 
 def mel_matrix(bins: int, fft_size: int, rate: int) -> np.ndarray:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from vq_vae_tf.modalities.audio.lengths import check_waveforms
-from vq_vae_tf.modalities.audio.logmel import LogMel
+from vq_vae_tf.modalities.audio.logmel import LogMel, lifted_cepstra
 from vq_vae_tf.modalities.audio.residual import DilatedStack
 from vq_vae_tf.modalities.audio.voices import OtherVoices
 
@@ -34,6 +35,8 @@ class LogMelEncoder(keras.layers.Layer):
         residual_blocks: how many.
         centred: see `LogMel`. Without it a frame of z_e depends on what is around it alone, not on the whole sound.
         other_voices: stretch of frequency in training, see `OtherVoices`.
+        cepstral: add a linear map of the frames under each code, which starts as their mean lifted cepstra while what
+            the network says starts at zero: the codebook is then at first what k-means on cepstra would find.
 
     Raises:
         ValueError: if time is not a multiple of the product of the strides.
@@ -49,6 +52,7 @@ class LogMelEncoder(keras.layers.Layer):
         residual_blocks: int = 2,
         centred: bool = True,
         other_voices: float = 0.0,
+        cepstral: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,7 +60,7 @@ class LogMelEncoder(keras.layers.Layer):
         self.strides = tuple(int(s) for s in strides)
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
         self.hop, policy = math.prod(self.strides), self.dtype_policy
-        self.centred, self.other_voices = centred, other_voices
+        self.centred, self.other_voices, self.cepstral = centred, other_voices, cepstral
         self.frames = LogMel(rate, self.strides[0], centred=centred, name="frames", dtype="float32")
         self.voices = OtherVoices(rate, self.frames.bins, other_voices, name="voices", dtype="float32")
         self.enter = keras.layers.Conv1D(units, 3, padding="same", activation="relu", name="enter", dtype=policy)
@@ -65,7 +69,28 @@ class LogMelEncoder(keras.layers.Layer):
             for i, s in enumerate(self.strides[1:])
         ]
         self.residual = DilatedStack(units, residual_units, residual_blocks, name="residual", dtype=policy)
-        self.project = keras.layers.Conv1D(embedding_dim, 1, name="project", dtype=policy)
+        start = "zeros" if cepstral else "glorot_uniform"
+        self.project = keras.layers.Conv1D(embedding_dim, 1, kernel_initializer=start, name="project", dtype=policy)
+        self.across = [self._cepstral_map()] if cepstral else []
+
+    def _cepstral_map(self) -> keras.layers.Layer:
+        """The mean lifted cepstra of the frames under each code, to be learned on from there."""
+        width, cepstra = self.hop // self.strides[0], min(self.embedding_dim, self.frames.bins)
+        kernel = np.zeros((width, self.frames.bins, self.embedding_dim), np.float32)
+        kernel[:, :, :cepstra] = lifted_cepstra(self.frames.bins, cepstra) * _SPREAD / width
+
+        def start(shape: Any, dtype: Any = None) -> Any:
+            return ops.reshape(ops.cast(kernel, dtype or "float32"), shape)
+
+        return keras.layers.Conv1D(
+            self.embedding_dim,
+            width,
+            width,
+            use_bias=False,
+            kernel_initializer=start,
+            name="across",
+            dtype=self.dtype_policy,
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolutions after checking the length."""
@@ -74,6 +99,8 @@ class LogMelEncoder(keras.layers.Layer):
         for layer in [self.frames, self.voices, self.enter, *self.strided, self.residual, self.project]:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        for layer in self.across:
+            layer.build((input_shape[0], None, self.frames.bins))
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -83,13 +110,16 @@ class LogMelEncoder(keras.layers.Layer):
     def call(self, x: Any, mean: Any = None, training: bool | None = None) -> Any:
         """z_e of waveforms; `mean`: see `LogMel`."""
         frames = self.frames(x, mean=mean, change=lambda heard: self.voices(heard, training=training))
-        h = ops.cast((frames if self.centred else frames - _MIDDLE) / _SPREAD, self.compute_dtype)
+        heard = ops.cast((frames if self.centred else frames - _MIDDLE) / _SPREAD, self.compute_dtype)
+        h = heard
         for layer in [self.enter, *self.strided, self.residual, self.project]:
             h = layer(h)
+        for layer in self.across:
+            h = h + layer(heard)
         return h
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = ["embedding_dim", "rate", "strides", "units", "residual_units", "residual_blocks"]
-        names += ["centred", "other_voices"]
+        names += ["centred", "other_voices", "cepstral"]
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

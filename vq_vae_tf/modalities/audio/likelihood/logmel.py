@@ -10,8 +10,7 @@ import numpy as np
 from keras import ops
 
 from vq_vae_tf.modalities.audio.likelihood.base import AudioLikelihood
-from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, mel_matrix
-from vq_vae_tf.ops.cosine import cosine_transform
+from vq_vae_tf.modalities.audio.logmel import FLOOR, LIFT, LogMel, lifted_cepstra, mel_matrix
 
 _ROUNDS = 16
 PHASE_REACH = 3 * _ROUNDS
@@ -31,7 +30,7 @@ class LogMelGaussian(AudioLikelihood):
     Args:
         rate, hop, bins: of the frames: see `LogMel`.
         cepstra: coefficients that are compared.
-        lift: exponent of their weight; with 0.65 it is about the root of the inverse standard deviation in speech.
+        lift: exponent of their weight.
         scale: standard deviation of the first of them.
 
     Raises:
@@ -44,7 +43,7 @@ class LogMelGaussian(AudioLikelihood):
         hop: int,
         bins: int = 40,
         cepstra: int = 20,
-        lift: float = 0.65,
+        lift: float = LIFT,
         scale: float = 2.0,
         **kwargs: Any,
     ) -> None:
@@ -54,8 +53,8 @@ class LogMelGaussian(AudioLikelihood):
         self.rate, self.hop, self.bins = rate, hop, bins
         self.cepstra, self.lift, self.scale = cepstra, lift, scale
         self.frames = LogMel(rate, hop, bins, centred=False, name="frames")
+        self.transform = lifted_cepstra(bins, cepstra, lift, scale)
         weight = (1.0 + np.arange(cepstra)) ** lift / scale
-        self.transform = (cosine_transform(bins)[:cepstra].T * weight).astype(np.float32)
         self.constant = float(np.sum(0.5 * math.log(2 * math.pi) - np.log(weight)))
 
     def build(self, input_shape: Any = None) -> None:

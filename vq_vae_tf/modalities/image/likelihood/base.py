@@ -24,8 +24,12 @@ class Likelihood(keras.layers.Layer):
         """Parameters at each pixel of an image of so many channels."""
 
     @abstractmethod
+    def log_prob_map(self, params: Any, x: Any) -> Any:
+        """log p(pixel | params) in nats, `[batch, height, width]`, for integers `x` in 0..255."""
+
     def log_prob(self, params: Any, x: Any) -> Any:
         """log p(x | params) in nats, `[batch]`, for integers `x` in 0..255: sums to one over all images."""
+        return sum_per_example(self.log_prob_map(params, x))
 
     @abstractmethod
     def mean(self, params: Any) -> Any:
@@ -42,10 +46,14 @@ class Likelihood(keras.layers.Layer):
         del channels
         return None
 
+    def loss_map(self, params: Any, x: Any) -> Any:
+        """What training minimises at each pixel, nats `[batch, height, width]`: -log p, unless a likelihood differs."""
+        return -self.log_prob_map(params, x)
+
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
-        """What training minimises, nats `[batch]`: -log p(x | params), unless a likelihood says otherwise."""
+        """What training minimises, nats `[batch]`."""
         del training
-        return -self.log_prob(params, x)
+        return sum_per_example(self.loss_map(params, x))
 
 
 def sum_per_example(values: Any) -> Any:

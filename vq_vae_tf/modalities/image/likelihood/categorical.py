@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, sum_per_example
+from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood
 
 VALUES = MAX_VALUE + 1
 
@@ -24,10 +24,10 @@ class Categorical(Likelihood):
         """256 logits a channel."""
         return channels * VALUES
 
-    def log_prob(self, params: Any, x: Any) -> Any:
-        """log p(x | params) in nats, `[batch]`."""
+    def log_prob_map(self, params: Any, x: Any) -> Any:
+        """log p(pixel | params) in nats, `[batch, height, width]`."""
         nats = ops.sparse_categorical_crossentropy(ops.cast(x, "int32"), _logits(params), from_logits=True)
-        return -sum_per_example(nats)
+        return -ops.sum(nats, axis=-1)
 
     def mean(self, params: Any) -> Any:
         """E[x | params]."""

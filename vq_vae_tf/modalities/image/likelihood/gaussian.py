@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, sum_per_example, to_served
+from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, to_served
 from vq_vae_tf.modalities.image.scale import from_unit, to_unit
 from vq_vae_tf.ops.tails import log_normal_bin, log_normal_cdf
 
@@ -43,22 +43,21 @@ class Gaussian(Likelihood):
         """See `Likelihood`: mu is u."""
         return np.eye(channels), np.zeros(channels)
 
-    def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
-        """Squared error over 2 s^2 and the density's constant, nats `[batch]`."""
-        del training
+    def loss_map(self, params: Any, x: Any) -> Any:
+        """Squared error over 2 s^2 and the density's constant, nats `[batch, height, width]`."""
         mu = ops.cast(params, "float32")
-        constant = math.prod(mu.shape[1:]) * (0.5 * math.log(2.0 * math.pi * self.variance) + math.log(255.0))
-        return sum_per_example(ops.square(to_unit(x) - mu)) / (2.0 * self.variance) + constant
+        constant = mu.shape[-1] * (0.5 * math.log(2.0 * math.pi * self.variance) + math.log(255.0))
+        return ops.sum(ops.square(to_unit(x) - mu), axis=-1) / (2.0 * self.variance) + constant
 
-    def log_prob(self, params: Any, x: Any) -> Any:
-        """log p(x | params) in nats, `[batch]`."""
+    def log_prob_map(self, params: Any, x: Any) -> Any:
+        """log p(pixel | params) in nats, `[batch, height, width]`."""
         deviation = math.sqrt(self.variance)
         half = 0.5 / 255.0 / deviation
         z = (to_unit(x) - ops.cast(params, "float32")) / deviation
         x = ops.cast(x, "float32")
         inside = log_normal_bin(z, half)
         edge = log_normal_cdf(ops.where(x < 0.5, z, -z) + half)
-        return sum_per_example(ops.where((x > 0.5) & (x < MAX_VALUE - 0.5), inside, edge))
+        return ops.sum(ops.where((x > 0.5) & (x < MAX_VALUE - 0.5), inside, edge), axis=-1)
 
     def mean(self, params: Any) -> Any:
         """255 (mu + 1/2), clipped to 0..255: least squares' own estimate, the mean before the tails are folded in."""

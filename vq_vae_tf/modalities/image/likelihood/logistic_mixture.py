@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, sum_per_example, to_served
+from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, to_served
 from vq_vae_tf.ops.tails import log_one_minus_exp
 
 HALF_BIN = 1.0 / MAX_VALUE
@@ -70,15 +70,15 @@ class DiscretizedLogisticMixture(Likelihood):
         bias[(1 + channels) * m : (1 + 2 * channels) * m] = np.tile(np.linspace(*START_LOG_SCALES, m), channels)
         return matrix, bias
 
-    def log_prob(self, params: Any, x: Any) -> Any:
-        """log p(x | params) in nats, `[batch]`."""
+    def log_prob_map(self, params: Any, x: Any) -> Any:
+        """log p(pixel | params) in nats, `[batch, height, width]`."""
         mixture = self._mixture(params, x.shape[-1])
         values = _channels_first(x)
         v = [value / 127.5 - 1.0 for value in values]
         each = ops.log_softmax(mixture.logits, axis=0)
         for c, value in enumerate(values):
             each = each + _log_bin(value, v[c] - _mean(mixture, v, c), mixture.log_scales[c])
-        return sum_per_example(ops.reshape(ops.logsumexp(each, axis=0), ops.shape(x)[:-1]))
+        return ops.reshape(ops.logsumexp(each, axis=0), ops.shape(x)[:-1])
 
     def mean(self, params: Any) -> Any:
         """E[x | params]: exact but for rounding in the first channel; later ones see the earlier ones at their mean."""
