@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -58,7 +59,10 @@ def test_two_levels_from_training_to_the_export(data, tmp_path):
 
 
 def test_codes_priced_by_a_network_are_written_and_taken_up_by_a_prior(data, tmp_path):
-    run(data, tmp_path / "run", "--quantizer=joint", "--bit_cost=0.1", "--stages=vqvae,codes,prior")
+    stages, in_bfloat16 = "--stages=vqvae,codes,prior,evaluate", ("--precision=mixed_bfloat16", "--search_candidates=2")
+    run(data, tmp_path / "run", "--quantizer=joint", "--bit_cost=0.1", stages, *in_bfloat16)
+    scores = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert scores["searched"]["mse"] <= scores["mse"] * (1 + 1e-3)  # rounded to 8 bits, the search's loss is not
     assert open_codes(tmp_path / "run" / "codes").manifest.layout == "raster"
     vqvae, prior = trained_pair(open_run(str(tmp_path / "run")))
     assert (vqvae.quantizer.bit_cost, vqvae.quantizer.network.features) == (0.1, 8)
