@@ -54,6 +54,20 @@ def test_where_places_touch_no_image_gets_worse_and_more_sweeps_help():
     assert losses[2].sum() < losses[1].sum()
 
 
+def test_an_image_that_a_round_makes_worse_keeps_its_codes():
+    codes = ops.zeros((3, 8, 8), "int32")  # the loss is least with one code of 64 set; every place of a round is tempted
+    target = ops.convert_to_tensor(np.array([0.0, 1.0, 40.0], np.float32))
+
+    def loss_map(codes):
+        off = ops.square(ops.sum(ops.cast(codes, "float32"), axis=(1, 2)) - target)
+        return ops.broadcast_to(off[:, None, None], (3, 8, 8))
+
+    found = coordinate_search(codes, ops.ones((1, 3, 8, 8), "int32"), loss_map, sweeps=2)
+    before, after = (np.asarray(loss_map(c))[:, 0, 0] for c in (codes, found))
+    assert (after <= before).all()
+    assert after[2] < before[2]
+
+
 def model(quantizer, likelihood, downsamplings=1):
     keras.utils.set_random_seed(0)
     sizes = {"units": 8, "residual_units": 4, "residual_blocks": 1}
