@@ -15,7 +15,7 @@ ROOT = Path(vq_vae_tf.__file__).parent
 LEAVES = {"errors", "files", "version"}
 LAYERS = [
     {"ops"},
-    {"quantizers", "autoregressive", "modalities", "batches"},
+    {"quantizers", "autoregressive", "modalities", "batches", "search"},
     {"vqvae", "prior", "autoregressive_decoder", "autoregressive_waveform"},
     {"hierarchy", "joint", "dynamics", "second_stage"},
     {"plain_fit"},
@@ -31,6 +31,7 @@ TENSORFLOW_FREE = (
     "ops",
     "quantizers",
     "autoregressive",
+    "search",
     "vqvae",
     "prior",
     "hierarchy",
