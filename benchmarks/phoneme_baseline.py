@@ -49,22 +49,23 @@ def k_means(x, count, seed):
     return centres
 
 
-def read(data, split, frames):
-    """Speakers' log-mel frames and phones by kind of cepstra: kind -> `[n, 13]`, phones `[n]`, speaker `[n]`."""
-    recordings, kept = data.split(split), {kind: [] for kind in KINDS}
-    speakers = []
+def read(data, split, frames, see):
+    """What `see` makes of the log-mel frames of every code's time `[n, ...]`, phones `[n]` and speakers `[n]`."""
+    recordings, seen = data.split(split), []
 
     def keep(x):
-        made = frames(x)
-        for kind, options in KINDS.items():
-            kept[kind].append(cepstra(made, *options))
-        speakers.append(len(kept[kind][-1]))
-        return np.zeros((1, speakers[-1]), np.int32)
+        seen.append(see(frames(x)))
+        return np.zeros((1, len(seen[-1])), np.int32)
 
     found = labelled(recordings, data.root, data.rate, HOP * FRAMES, keep)
-    if found is None or len(speakers) != len(recordings.names):
+    if found is None or len(seen) != len(recordings.names):
         raise UserError(f"{data.root}: some recordings have no .phn or .lab file beside them; add them.")
-    return {kind: np.concatenate(c) for kind, c in kept.items()}, found[1], np.repeat(recordings.labels, speakers)
+    return np.concatenate(seen), found[1], np.repeat(recordings.labels, [len(one) for one in seen])
+
+
+def every_kind(frames):
+    """Cepstra of all KINDS, `[n, kinds, 13]`."""
+    return np.stack([cepstra(frames, *options) for options in KINDS.values()], axis=1)
 
 
 def pairs_of(names):
@@ -84,16 +85,16 @@ def main():
     arguments = parser.parse_args()
     data = open_folder(arguments.data, RATE, 40_960, f"speakers:{arguments.test}")
     frames = LogMel(RATE, HOP, BINS, centred=False)
-    parts = [read(data, split, frames) for split in ("train", "test")]
-    phones, speaker = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    parts = [read(data, split, frames, every_kind) for split in ("train", "test")]
+    seen, phones, speaker = (np.concatenate(each) for each in zip(*parts, strict=True))
     left_out = [data.class_names.index(name) for name in arguments.without.split(",") if name]
     asked = pairs_of([n for n in data.class_names if n not in arguments.without]) if arguments.rotate else []
     totals = {kind: [] for kind in KINDS}
     for pair in asked or [arguments.test.split(",")]:
         test = np.isin(speaker, [data.class_names.index(name) for name in pair])
         train = ~test & ~np.isin(speaker, left_out)
-        for kind in KINDS:
-            x = np.concatenate([part[0][kind] for part in parts])
+        for number, kind in enumerate(KINDS):
+            x = seen[:, number]
             got = []
             for seed in range(arguments.seeds):
                 codes = nearest(x, k_means(x[train], arguments.clusters, seed))

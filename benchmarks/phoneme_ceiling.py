@@ -15,13 +15,12 @@ import sys
 import keras
 import numpy as np
 
-from phoneme_baseline import FRAMES, HOP, RATE, k_means, nearest, pairs_of
+from phoneme_baseline import FRAMES, HOP, RATE, k_means, nearest, pairs_of, read
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.phonemes import CLASSES, UNLABELLED, phoneme_scores
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.logmel import LogMel
 from vq_vae_tf.ops.cosine import cosine_transform
-from vq_vae_tf.pipeline.phonemes import labelled
 
 BINS, CEPSTRA, AROUND, CLUSTERS = 40, 20, 6, 128
 
@@ -32,21 +31,6 @@ def windows(frames):
     c = c[: len(c) // FRAMES * FRAMES]
     at = np.arange(0, len(c), FRAMES)[:, None] + np.arange(-AROUND, FRAMES + AROUND)
     return c[np.clip(at, 0, len(c) - 1)]
-
-
-def read(data, split, frames):
-    """Windows, phones and speakers of every code's time."""
-    recordings, seen, lengths = data.split(split), [], []
-
-    def keep(x):
-        seen.append(windows(frames(x)))
-        lengths.append(len(seen[-1]))
-        return np.zeros((1, lengths[-1]), np.int32)
-
-    found = labelled(recordings, data.root, data.rate, HOP * FRAMES, keep)
-    if found is None or len(lengths) != len(recordings.names):
-        raise UserError(f"{data.root}: some recordings have no .phn or .lab file beside them; add them.")
-    return np.concatenate(seen), found[1], np.repeat(recordings.labels, lengths)
 
 
 def told(x, phones, train):
@@ -68,7 +52,7 @@ def main():
     arguments = parser.parse_args()
     left_out = arguments.without.split(",")
     data = open_folder(arguments.data, RATE, 40_960, f"speakers:{arguments.without}")
-    x, phones, speaker = read(data, "train", LogMel(RATE, HOP, BINS, centred=False))
+    x, phones, speaker = read(data, "train", LogMel(RATE, HOP, BINS, centred=False), windows)
     x = ((x - x.mean((0, 1))) / x.std((0, 1))).reshape(len(x), -1)
     shares = []
     for pair in pairs_of([name for name in data.class_names if name not in left_out]):
@@ -79,11 +63,12 @@ def main():
         both = [(codes[rows], phones[rows]) for rows in (~test, test)]
         right = float((logits.argmax(1) == phones)[known].mean())
         shares.append((right, phoneme_scores(*both, CLUSTERS, CLASSES, 0).accuracy))
-        print(
-            f"{' '.join(pair):<24} told the phones {right:6.1%}   128 clusters of that {shares[-1][1]:6.1%}", flush=True
-        )
-    mean = np.mean(shares, axis=0)
-    print(f"{'mean of the pairs':<24} told the phones {mean[0]:6.1%}   128 clusters of that {mean[1]:6.1%}")
+        show(" ".join(pair), *shares[-1])
+    show("mean of the pairs", *np.mean(shares, axis=0))
+
+
+def show(name, right, clusters):
+    print(f"{name:<24} told the phones {right:6.1%}   128 clusters of that {clusters:6.1%}", flush=True)
 
 
 if __name__ == "__main__":

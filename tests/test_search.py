@@ -120,6 +120,9 @@ def test_bad_input_is_named():
             vqvae.search(images(1), candidates=candidates)
     with pytest.raises(ValueError, match="residual"):
         model(ResidualQuantizer(2, 6, 4, ema_decay=0.9), Gaussian(0.02)).search(images(1), candidates=2)
+    rows = VQVAE(keras.layers.Dense(4), VectorQuantizer(6, 4, ema_decay=0.9), keras.layers.Dense(3), Gaussian(0.02))
+    with pytest.raises(ValueError, match=r"codes are \(2, 5\)"):
+        rows.search(np.zeros((2, 5, 3), np.float32), candidates=2)
     codes = np.zeros((2, 5), np.int32)
     with pytest.raises(ValueError, match=r"codes are \(2, 5\)"):
         coordinate_search(codes, codes[None], lambda codes: codes)

@@ -64,7 +64,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
             f"--quantizer={name} does not have; give --iw_samples=1."
         )
-    check_search(config, len(grid))
+    _check_search(config, len(grid))
     try:
         if name == TWO_LEVEL:
             return _two_level_quantizer(config, grid, precision)
@@ -77,7 +77,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
         raise UserError(f"--quantizer={name}: {error}") from error
 
 
-def check_search(config: Config, grid_rank: int) -> None:
+def _check_search(config: Config, grid_rank: int) -> None:
     """Raises: UserError where --search_candidates cannot be had."""
     count, q = config.evaluation.search_candidates, config.quantizer
     if not count:

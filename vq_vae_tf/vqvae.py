@@ -84,9 +84,9 @@ class VQVAE(keras.Model):
         if not 2 <= candidates <= self.quantizer.num_codes:
             raise ValueError(f"{self.name}: candidates={candidates}; expected 2 to {self.quantizer.num_codes}.")
         nearest = ops.moveaxis(neighbours(self.quantizer, z_e, candidates)[0], -1, 0)
-        height, width = codes.shape[1:3]
 
         def loss_map(codes: Any) -> Any:
+            height, width = codes.shape[1:3]
             pixels = self.likelihood.loss_map(self.decode_params(codes, known), x)
             blocks = (-1, height, x.shape[1] // height, width, x.shape[2] // width)
             return ops.sum(ops.reshape(pixels, blocks), axis=(2, 4))

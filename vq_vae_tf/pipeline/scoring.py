@@ -15,9 +15,9 @@ from vq_vae_tf import config as config_lib
 from vq_vae_tf import version
 from vq_vae_tf.codes import CodeData
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
+from vq_vae_tf.evaluation.codebook import CodebookUse, code_counts, codebook_use
 from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
-from vq_vae_tf.evaluation.image_report import ImageRun, Searched, compression_ratio, image_report
+from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
 from vq_vae_tf.evaluation.likelihood import (
     Bound,
     LikelihoodScores,
@@ -26,7 +26,7 @@ from vq_vae_tf.evaluation.likelihood import (
     without_codes,
 )
 from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
-from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
+from vq_vae_tf.evaluation.reconstruction import ReconstructionScores, as_served, reconstruction_scores
 from vq_vae_tf.evaluation.report import write_report
 from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
@@ -142,34 +142,29 @@ def _scores(page: ImageRun) -> dict[str, Any]:
         "split": page.split,
         "num_examples": next(iter(page.likelihood.values())).num_examples,
         "reconstructed_examples": page.reconstruction.num_examples,
-        "mse": page.reconstruction.mse,
-        "normalised_mse": page.reconstruction.normalized_mse,
-        "psnr": page.reconstruction.psnr,
-        "ssim": page.reconstruction.ssim,
-        "perplexity": use.perplexity,
-        "codes_in_use": use.codes_in_use,
-        "dead_codes": use.dead_codes,
+        **_of_codes(page.reconstruction, use, page.likelihood),
         "unigram_bits_per_code": use.entropy_bits,
         "compression_ratio": compression_ratio(np.asarray(page.originals).shape[1:], page.code_shape, page.num_codes),
-        "bits_per_dim": {name: asdict(bound) for name, bound in page.likelihood.items()},
     }
-    if page.searched is not None:
-        scores["searched"] = _searched(page.searched)
+    if (found := page.searched) is not None:
+        settings = {"candidates": found.candidates, "sweeps": found.sweeps}
+        scores["searched"] = settings | _of_codes(found.reconstruction, found.use, found.likelihood)
     if page.prior is not None:
         scores["prior_bits_per_code"] = page.prior.bits_per_code
         scores["prior_bits_saved"] = page.prior.saved
     return scores
 
 
-def _searched(found: Searched) -> dict[str, Any]:
+def _of_codes(
+    reconstruction: ReconstructionScores, use: CodebookUse, likelihood: Mapping[str, LikelihoodScores]
+) -> dict[str, Any]:
     return {
-        "candidates": found.candidates,
-        "sweeps": found.sweeps,
-        "mse": found.reconstruction.mse,
-        "normalised_mse": found.reconstruction.normalized_mse,
-        "psnr": found.reconstruction.psnr,
-        "ssim": found.reconstruction.ssim,
-        "perplexity": found.use.perplexity,
-        "dead_codes": found.use.dead_codes,
-        "bits_per_dim": {name: asdict(bound) for name, bound in found.likelihood.items()},
+        "mse": reconstruction.mse,
+        "normalised_mse": reconstruction.normalized_mse,
+        "psnr": reconstruction.psnr,
+        "ssim": reconstruction.ssim,
+        "perplexity": use.perplexity,
+        "codes_in_use": use.codes_in_use,
+        "dead_codes": use.dead_codes,
+        "bits_per_dim": {name: asdict(bound) for name, bound in likelihood.items()},
     }
