@@ -22,6 +22,7 @@ LAYERS = [
     {"codes", "training", "evaluation", "serving"},
     {"config"},
     {"build"},
+    {"build_audio"},
     {"pipeline"},
     {"commands"},
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from vq_vae_tf import build
 from vq_vae_tf import config as config_lib
+from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL
@@ -28,7 +29,7 @@ def recipes_of(modality):
 @pytest.mark.parametrize("path", recipes_of("audio"), ids=lambda p: p.stem)
 def test_audio_recipe_builds(path):
     config = config_of(path)
-    vqvae = build.build_audio_vqvae(config, 6)
+    vqvae = build_audio_vqvae(config, 6)
     codes = vqvae.encode(keras.ops.zeros((1, config.audio.window)))
     assert tuple(codes.shape) == (1, config.audio.window // vqvae.encoder.hop)
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, tuple(codes.shape[1:]), None, 6, (), "", {})

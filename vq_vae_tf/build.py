@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN, WaveNet
+from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
 from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
-from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, PastEncoder
@@ -17,10 +15,6 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
 from vq_vae_tf.joint import JointQuantizer
-from vq_vae_tf.modalities.audio.decoder import AudioDecoder
-from vq_vae_tf.modalities.audio.encoder import AudioEncoder
-from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
-from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
 from vq_vae_tf.modalities.image.cosine import start_from_cosines
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
@@ -105,10 +99,10 @@ def _two_level_quantizer(config: Config, grid: tuple[int, ...], precision: str) 
         name: VectorQuantizer(**{**codebook, "seed": codebook["seed"] + i}, name=name)
         for i, name in enumerate(("top", "bottom"))
     }
-    return TwoLevelQuantizer(**books, levels_apart=apart, name="quantizer", **_sizes(config, precision))
+    return TwoLevelQuantizer(**books, levels_apart=apart, name="quantizer", **model_sizes(config, precision))
 
 
-def _sizes(config: Config, precision: str) -> dict[str, Any]:
+def model_sizes(config: Config, precision: str) -> dict[str, Any]:
     """What every encoder, decoder and convolution of a quantizer takes."""
     names = ("units", "residual_units", "residual_blocks")
     return {**{name: getattr(config.model, name) for name in names}, "dtype": precision}
@@ -172,7 +166,7 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
     grid = (image_shape[0] // step, image_shape[1] // step)
     quantizer = build_quantizer(config, grid, precision)
     likelihood = build_likelihood(config, image_shape, precision)
-    sizes = {**_sizes(config, precision), "resampling": model.resampling}
+    sizes = {**model_sizes(config, precision), "resampling": model.resampling}
     vqvae = VQVAE(
         ImageEncoder(quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
         quantizer,
@@ -208,7 +202,7 @@ def build_second_stage(
             f"are told by a PixelCNN, several for an image; give --likelihood={PIXELCNN} --quantizer=product."
         )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
-    sizes = _sizes(config, precision)
+    sizes = model_sizes(config, precision)
     network = GatedPixelCNN(
         num_symbols=first.quantizer.num_codes,
         symbol_shape=grid[:2],
@@ -232,83 +226,6 @@ def build_second_stage(
         raise UserError(f"--first_stage={model.first_stage}: {error}") from error
     stage.build((None, *image_shape))
     return stage
-
-
-def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioLikelihood:
-    """p(x | z_q) for waveforms: the paper's WaveNet over mu-law symbols, all samples at once, or log-mel frames."""
-    audio = config.audio
-    if audio.audio_decoder == "logmel":
-        return LogMelGaussian(audio.sample_rate, audio_strides(config)[0], name="likelihood")
-    if audio.audio_decoder == "spectral":
-        return Spectral(name="likelihood")
-    network = WaveNet(
-        num_symbols=256,
-        symbol_shape=(audio.window,),
-        condition_features=audio.wavenet_units,
-        features=audio.wavenet_units,
-        num_layers=audio.wavenet_layers,
-        dilation_cycle=audio.wavenet_cycle,
-        logistics=audio.wavenet_logistics,
-        name="network",
-        dtype=precision,
-    )
-    return AutoregressiveWaveform(network, name="likelihood")
-
-
-def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
-    if config.audio.audio_input == "logmel":
-        audio = config.audio
-        heard: dict[str, Any] = {"centred": audio.logmel_centred, "cepstral": audio.logmel_cepstral}
-        heard["other_voices"] = audio.other_voices
-        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
-    if config.audio.audio_decoder == "logmel":
-        raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")
-    return AudioEncoder(embedding_dim, name="encoder", **sizes)
-
-
-def audio_strides(config: Config) -> list[int]:
-    """The strides of the audio encoder, as numbers."""
-    return [int(part) for part in config.audio.audio_strides.split(",")]
-
-
-def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
-    """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
-    strides = audio_strides(config)
-    hop = math.prod(strides)
-    if config.audio.window % hop:
-        raise UserError(
-            f"--window={config.audio.window} does not divide by {hop} (--audio_strides={config.audio.audio_strides}); "
-            f"give a multiple of {hop}."
-        )
-    quantizer = build_quantizer(config, (config.audio.window // hop,))
-    likelihood = build_audio_likelihood(config, precision)
-    sizes = _sizes(config, precision)
-    up = _upsampling(config, strides)
-    voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
-    vqvae = VQVAE(
-        _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
-        quantizer,
-        AudioDecoder(likelihood.outputs, up, **voice, name="decoder", **sizes),
-        likelihood,
-        name="vqvae",
-        dtype=precision,
-    )
-    vqvae.build((None, config.audio.window))
-    return vqvae
-
-
-def _upsampling(config: Config, strides: list[int]) -> list[int]:
-    """Strides that the decoder undoes: the hop of log-mel frames, which is no convolution's, in factors of about 4."""
-    if config.audio.audio_decoder == "logmel":
-        return strides[1:]
-    if config.audio.audio_input == "waveform":
-        return strides
-    factors, rest = [], strides[0]
-    for factor in (4, 2, 3, 5, 7):
-        while rest % factor == 0:
-            factors.append(factor)
-            rest //= factor
-    return [*factors, *([rest] if rest > 1 else []), *strides[1:]]
 
 
 def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vq_vae_tf import build, config
+from vq_vae_tf import config
+from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.commands import convert, sample, train
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.conversion import convert as converted
@@ -85,7 +86,7 @@ CENTRED = {"audio_decoder": "logmel", "audio_input": "logmel", "audio_strides": 
 def test_chunks_give_what_the_whole_gives(values, time, chunk, chaotic):
     keras.utils.set_random_seed(0)
     sizes = {"window": 80, "residual_blocks": 3, "units": 8, "residual_units": 4}
-    vqvae = build.build_audio_vqvae(config.replace(config.Config(), **sizes, **values), 2)
+    vqvae = build_audio_vqvae(config.replace(config.Config(), **sizes, **values), 2)
     x = np.random.default_rng(0).uniform(-1, 1, time).astype(np.float32) * np.linspace(0.01, 1, time, dtype=np.float32)
     whole = converted(vqvae, x, 1, 80, chunk=10_000)
     assert whole.shape == x.shape
@@ -118,7 +119,7 @@ def test_two_hours_are_heard_a_part_at_a_time():
 @pytest.mark.parametrize("values", [SPECTRAL, CENTRED], ids=["spectral", "logmel"])
 def test_silence_clipping_and_a_click_come_back_finite_and_whole(values, length):
     sizes = {"window": 80, "residual_blocks": 1, "units": 8, "residual_units": 4}
-    vqvae = build.build_audio_vqvae(config.replace(config.Config(), **sizes, **values), 2)
+    vqvae = build_audio_vqvae(config.replace(config.Config(), **sizes, **values), 2)
     for x in (np.zeros(length), np.sign(np.sin(np.arange(length))), np.eye(1, length)[0]):
         made = converted(vqvae, x.astype(np.float32), 0, 80)
         assert made.shape == (length,)

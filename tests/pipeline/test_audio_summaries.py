@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf import build, config
+from vq_vae_tf import config
+from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.wav import write_wav
 from vq_vae_tf.pipeline.audio_summaries import audio_summaries
@@ -19,7 +20,7 @@ def test_sounds_spectrograms_and_codes_reach_the_event_file(tmp_path, events):
             write_wav(tmp_path / "data" / speaker / f"1_{take}.wav", np.linspace(-0.5, 0.5, WINDOW), RATE)
     data = open_folder(tmp_path / "data", RATE, WINDOW, "takes:1")
     values = {"audio_decoder": "spectral", "audio_strides": "2,4", "window": WINDOW, "units": 8, "residual_units": 4}
-    model = build.build_audio_vqvae(config.replace(config.Config(), **values), 2)
+    model = build_audio_vqvae(config.replace(config.Config(), **values), 2)
     writer = tf.summary.create_file_writer(str(tmp_path / "events"))
     audio_summaries(data)(model, 7, writer)
     writer.close()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf import build
+from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.codes import MANIFEST, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
@@ -56,7 +56,7 @@ class AudioModality(Modality):
 
     def build_vqvae(self, config: Config, data: AudioData, precision: str = "float32") -> VQVAE:
         """See `Modality`."""
-        return build.build_audio_vqvae(config, len(data.class_names), precision)
+        return build_audio_vqvae(config, len(data.class_names), precision)
 
     def summaries(self, data: AudioData) -> Summarize:
         """See `Modality`."""

@@ -1,0 +1,96 @@
+"""From a config to the VQ-VAE for waveforms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from vq_vae_tf.autoregressive import WaveNet
+from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
+from vq_vae_tf.build import build_quantizer, model_sizes
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.decoder import AudioDecoder
+from vq_vae_tf.modalities.audio.encoder import AudioEncoder
+from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
+from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
+from vq_vae_tf.vqvae import VQVAE
+
+
+def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioLikelihood:
+    """p(x | z_q) for waveforms: the paper's WaveNet over mu-law symbols, all samples at once, or log-mel frames."""
+    audio = config.audio
+    if audio.audio_decoder == "logmel":
+        return LogMelGaussian(audio.sample_rate, audio_strides(config)[0], name="likelihood")
+    if audio.audio_decoder == "spectral":
+        return Spectral(name="likelihood")
+    network = WaveNet(
+        num_symbols=256,
+        symbol_shape=(audio.window,),
+        condition_features=audio.wavenet_units,
+        features=audio.wavenet_units,
+        num_layers=audio.wavenet_layers,
+        dilation_cycle=audio.wavenet_cycle,
+        logistics=audio.wavenet_logistics,
+        name="network",
+        dtype=precision,
+    )
+    return AutoregressiveWaveform(network, name="likelihood")
+
+
+def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
+    if config.audio.audio_input == "logmel":
+        audio = config.audio
+        heard: dict[str, Any] = {"centred": audio.logmel_centred, "cepstral": audio.logmel_cepstral}
+        heard["other_voices"] = audio.other_voices
+        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
+    if config.audio.audio_decoder == "logmel":
+        raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")
+    return AudioEncoder(embedding_dim, name="encoder", **sizes)
+
+
+def audio_strides(config: Config) -> list[int]:
+    """The strides of the audio encoder, as numbers."""
+    return [int(part) for part in config.audio.audio_strides.split(",")]
+
+
+def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
+    """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
+    strides = audio_strides(config)
+    hop = math.prod(strides)
+    if config.audio.window % hop:
+        raise UserError(
+            f"--window={config.audio.window} does not divide by {hop} (--audio_strides={config.audio.audio_strides}); "
+            f"give a multiple of {hop}."
+        )
+    quantizer = build_quantizer(config, (config.audio.window // hop,))
+    likelihood = build_audio_likelihood(config, precision)
+    sizes = model_sizes(config, precision)
+    up = _upsampling(config, strides)
+    voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
+    vqvae = VQVAE(
+        _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
+        quantizer,
+        AudioDecoder(likelihood.outputs, up, **voice, name="decoder", **sizes),
+        likelihood,
+        name="vqvae",
+        dtype=precision,
+    )
+    vqvae.build((None, config.audio.window))
+    return vqvae
+
+
+def _upsampling(config: Config, strides: list[int]) -> list[int]:
+    """Strides that the decoder undoes: the hop of log-mel frames, which is no convolution's, in factors of about 4."""
+    if config.audio.audio_decoder == "logmel":
+        return strides[1:]
+    if config.audio.audio_input == "waveform":
+        return strides
+    factors, rest = [], strides[0]
+    for factor in (4, 2, 3, 5, 7):
+        while rest % factor == 0:
+            factors.append(factor)
+            rest //= factor
+    return [*factors, *([rest] if rest > 1 else []), *strides[1:]]
