@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from packaging.version import Version
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 
 RATE, WINDOW = 8000, 64
+SOUNDS = Path(__file__).parent / "sounds"
 
 
 def ramp(length: int, start: int = 1) -> np.ndarray:
@@ -140,6 +144,36 @@ def test_without_tensorflow_io_other_codecs_say_what_to_install(suffix, tmp_path
     (tmp_path / f"a{suffix}").write_bytes(b"some sound")
     with pytest.raises(UserError, match=r"needs tensorflow-io.*pip install"):
         read_sound(tmp_path / f"a{suffix}", RATE)
+
+
+needs_codecs = pytest.mark.skipif(
+    Version(tf.__version__) >= Version("2.18") or importlib.util.find_spec("tensorflow_io") is None,
+    reason="tensorflow-io loads on TensorFlow 2.16 and 2.17 only",
+)
+
+
+@needs_codecs
+@pytest.mark.parametrize("name", ["8bit.flac", "16bit.flac", "24bit.flac", "vorbis.ogg", "layer3.mp3"])
+def test_coded_files_give_the_sine_that_was_written(name):
+    """Two channels of 440 Hz, amplitudes 0.5 and 0.25, written with libsndfile 1.2.2; OGG and MP3 at 16 kHz."""
+    x = read_sound(SOUNDS / name, RATE)
+    assert len(x) == RATE // (8 if name == "24bit.flac" else 4)
+    inner = slice(200, -200)  # the ends ring after lossy coding and resampling
+    wave = np.exp(2j * np.pi * 440 * np.arange(len(x)) / RATE)[inner]
+    phasor = 2 * np.mean(x[inner] * wave.conj())
+    assert abs(phasor - -0.375j) < 0.02
+    assert np.std(x[inner] - np.real(phasor * wave)) < 0.02
+
+
+@needs_codecs
+@pytest.mark.parametrize("name", ["16bit.flac", "vorbis.ogg", "layer3.mp3"])
+@pytest.mark.parametrize("kept", [0, 40, 0.5])
+def test_cut_coded_files_are_refused(name, kept, tmp_path):
+    whole = (SOUNDS / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(whole[: int(len(whole) * kept) if kept < 1 else kept])
+    with pytest.raises(UserError, match="no readable .* file"):
+        read_sound(path, RATE)
 
 
 def test_numbers_that_are_none_and_wrong_headers_are_refused(tmp_path):

@@ -76,5 +76,6 @@ def _coded(path: Path, suffix: str) -> tuple[np.ndarray, int]:
         raise UserError(f"{path}: no readable {suffix} file ({type(error).__name__}); convert it to WAV.") from error
     values = x.numpy()
     if np.issubdtype(values.dtype, np.integer):
-        values = values / float(-np.iinfo(values.dtype).min)
+        most = 2.0 ** (np.iinfo(values.dtype).bits - 1)
+        values = values / most - float(np.issubdtype(values.dtype, np.unsignedinteger))  # FLAC of 8 bits: zero is 128
     return values.astype(np.float32), rate
