@@ -172,7 +172,7 @@ def test_cut_coded_files_are_refused(name, kept, tmp_path):
     whole = (SOUNDS / name).read_bytes()
     path = tmp_path / name
     path.write_bytes(whole[: int(len(whole) * kept) if kept < 1 else kept])
-    with pytest.raises(UserError, match="no readable .* file"):
+    with pytest.raises(UserError, match=r"no readable .* file"):
         read_sound(path, RATE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vq_vae_tf.modalities.audio.jitter import TimeJitter
-from vq_vae_tf.modalities.audio.likelihood import LogMelGaussian
+from vq_vae_tf.modalities.audio.likelihood import LogMelGaussian, logmel
 from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, mel_matrix
 from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
 from vq_vae_tf.ops.cosine import cosine_transform
@@ -63,6 +63,24 @@ def test_the_sound_of_frames_has_about_these_frames():
     loud = frames > frames.max() - 4
     assert np.abs(again - frames)[loud].mean() < 0.8
     assert np.abs(np.asarray(likelihood.mean(frames - 2)) - made).max() > 0.05
+
+
+def test_momentum_brings_the_sound_nearer_to_its_spectra(monkeypatch):
+    likelihood = LogMelGaussian(8000, 64)
+
+    def spectra(x):
+        real, imaginary = keras.ops.stft(np.pad(x, [(0, 0), (96, 96)]), 160, 64, 256, window="hann", center=False)
+        return np.hypot(real, imaginary)
+
+    wanted = spectra(noise(2, 60 * 64))
+
+    def error():
+        return np.linalg.norm(spectra(np.asarray(likelihood._waveform(wanted))) - wanted) / np.linalg.norm(wanted)
+
+    fast = error()
+    assert fast < 0.15
+    monkeypatch.setattr(logmel, "_MOMENTUM", 0.0)
+    assert fast < 0.85 * error()
 
 
 def test_the_encoder_gives_a_vector_for_each_hop_and_comes_back_from_its_config():
