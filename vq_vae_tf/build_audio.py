@@ -11,7 +11,9 @@ from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.build import build_quantizer, model_sizes
 from vq_vae_tf.config import Config
+from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.critic import VoiceCritic
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
 from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
@@ -70,16 +72,30 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
     sizes = model_sizes(config, precision)
     up = _upsampling(config, strides)
     voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
-    vqvae = VQVAE(
+    parts = (
         _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
         quantizer,
         AudioDecoder(likelihood.outputs, up, **voice, name="decoder", **sizes),
         likelihood,
-        name="vqvae",
-        dtype=precision,
     )
+    converting = _conversion(config, num_speakers, precision)
+    vqvae = (ConversionVQVAE if converting else VQVAE)(*parts, **converting, name="vqvae", dtype=precision)
     vqvae.build((None, config.audio.window))
     return vqvae
+
+
+def _conversion(config: Config, num_speakers: int, precision: str) -> dict[str, Any]:
+    """What `ConversionVQVAE` takes beside the parts; nothing where no conversion is trained. Raises: UserError."""
+    audio = config.audio
+    if not audio.conversion_weight:
+        return {}
+    if audio.audio_decoder != "logmel" or num_speakers < 2:
+        raise UserError(
+            f"--conversion_weight={audio.conversion_weight:g} with --audio_decoder={audio.audio_decoder} and "
+            f"{num_speakers} speakers; it is for log-mel frames of at least two: give --audio_decoder=logmel, or 0."
+        )
+    critic = VoiceCritic(num_speakers, name="critic", dtype=precision)
+    return {"critic": critic, "conversion_weight": audio.conversion_weight}
 
 
 def _upsampling(config: Config, strides: list[int]) -> list[int]:

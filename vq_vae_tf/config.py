@@ -86,6 +86,12 @@ class AudioConfig:
         minimum=0.0,
         maximum=0.5,
     )
+    conversion_weight: float = _option(
+        0.0,
+        "of log-mel frames: in training sounds are also decoded in other voices, which a critic has to take for those "
+        "speakers'; nats per sample for a nat",
+        minimum=0.0,
+    )
     code_jitter: float = _option(
         0.0, "of audio: probability that the decoder gets a neighbour in place of a code", minimum=0.0, maximum=0.9
     )

@@ -1,0 +1,76 @@
+"""A VQ-VAE of voices that is also trained on what it is for: speech in another voice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from vq_vae_tf.ops.replicas import of_this_replica
+from vq_vae_tf.vqvae import VQVAE, condition
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class ConversionVQVAE(VQVAE):
+    """Every training example is also decoded in a voice drawn at random, and a critic has to take it for that voice.
+
+    Equation: to the loss of `VQVAE` come, over frames x of speaker s and made frames y = D(z_q, t), t != s uniform,
+    half the mean of -log C(s | x) - log C(N + t | sg y), which train the critic C alone, and conversion_weight times
+    the mean of -log C(t | y), which trains encoder and decoder alone; class N + t: frames made in the voice of t.
+    After: ACVAE-VC (Kameoka et al. 2018, arXiv 1808.05092); a critic of 2 N classes: arXiv 2008.12604.
+    Differs from the paper: in section 4.3 another voice is another number for the decoder, which never trained on the
+    pair. Codes keep some of the speaker, so what came out was neither's voice.
+
+    The critic is of no use after training; it is kept with the weights.
+
+    Args:
+        critic: `VoiceCritic`, or what has its methods `told` and `pretended` and its `num_speakers`.
+        conversion_weight: of what the decoder is to be taken for, nats per dimension of x for a nat.
+        seed: of the voices that are drawn.
+
+    Raises:
+        ValueError: fewer than two speakers.
+    """
+
+    PARTS = (*VQVAE.PARTS, "critic")
+
+    def __init__(self, *args: Any, critic: Any, conversion_weight: float, seed: int | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if critic.num_speakers < 2:
+            raise ValueError(f"{self.name}: num_speakers={critic.num_speakers}; expected at least 2 voices to convert.")
+        self.critic, self.conversion_weight, self.seed = critic, conversion_weight, seed
+        self.seeds = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates every weight."""
+        if not self.critic.built:
+            self.critic.build((None, None, self.likelihood.outputs))
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """As in `VQVAE`; in training what the class says is added to the critic's losses."""
+        z_q = self.quantizer(self.encoded(inputs, training=training), training=training)
+        if training:
+            self.critic.add_loss(self._conversion(z_q, inputs))
+        return self._decoded(z_q, condition(inputs), training)
+
+    def loss_terms(self, inputs: Any, training: bool | None = True) -> dict[str, Any]:
+        """As in `VQVAE`, with what conversion adds under "conversion"."""
+        terms = super().loss_terms(inputs, training=training)
+        conversion = sum(of_this_replica(self.critic.losses), ops.zeros((), "float32"))
+        return {**terms, "quantization": terms["quantization"] - conversion, "conversion": conversion}
+
+    def _conversion(self, z_q: Any, inputs: Any) -> Any:
+        """What the critic and the decoder pay, a scalar."""
+        given, many, critic = condition(inputs) or {}, self.critic.num_speakers, self.critic
+        speaker = ops.cast(given["label"], "int32")
+        target = (speaker + keras.random.randint(ops.shape(speaker), 1, many, seed=self.seeds)) % many
+        made = self._decoded(z_q, {**given, "label": target}, training=True)
+        real = self.likelihood.frames(self.observed(inputs))
+        learnt = critic.told(real, speaker) + critic.told(ops.stop_gradient(made), many + target)
+        return 0.5 * learnt + self.conversion_weight * critic.pretended(made, target)
+
+    def get_config(self) -> dict[str, Any]:
+        """The parts, serialised, the weight and the seed."""
+        return {**super().get_config(), "conversion_weight": self.conversion_weight, "seed": self.seed}
