@@ -34,7 +34,8 @@ FLAGS = {
 
 def model(weight=0.5, speakers=SPEAKERS, **flags):
     clear_session(0)
-    return build_audio.build_audio_vqvae(from_values({**FLAGS, "conversion_weight": weight, **flags}), speakers)
+    values = {**FLAGS, "conversion_weight": weight, "content_weight": 0.0, **flags}
+    return build_audio.build_audio_vqvae(from_values(values), speakers)
 
 
 def batch(seed=0):
@@ -71,7 +72,7 @@ def test_the_critic_pays_for_what_it_says_and_the_decoder_for_what_it_is_taken_f
 
 
 def test_the_loss_is_that_of_the_parts():
-    vqvae = model(weight=0.25)
+    vqvae = model(weight=0.25, content_weight=2.0)
     plain = VQVAE(vqvae.encoder, vqvae.quantizer, vqvae.decoder, vqvae.likelihood)
     told, pretended, targets = [], [], []
 
@@ -90,7 +91,7 @@ def test_the_loss_is_that_of_the_parts():
     given, z_q = batch(), np.random.default_rng(1).normal(0, 1, (6, 10, 4)).astype(np.float32)
     critic = vqvae.critic
     object.__setattr__(vqvae, "critic", Listening())
-    assert float(vqvae._conversion(tf.constant(z_q), given)) == 0.5 * (2 + 2) + 0.25 * 8
+    paid = float(vqvae._conversion(tf.constant(z_q), given))
     object.__setattr__(vqvae, "critic", critic)
     (real, speaker), (made, made_class) = told
     np.testing.assert_array_equal(speaker, given["label"])
@@ -100,6 +101,26 @@ def test_the_loss_is_that_of_the_parts():
     expected = plain.decoder(z_q, condition={"label": targets[0]})
     np.testing.assert_allclose(made, expected, atol=1e-5)
     np.testing.assert_array_equal(made, pretended[0])
+    content = np.mean((np.asarray(vqvae.encoder.again(made)) - z_q) ** 2)
+    assert paid == pytest.approx(0.5 * (2 + 2) + 0.25 * 8 + 2 * content)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_frames_that_sound_as_recorded_are_encoded_as_the_recording(centred):
+    vqvae = model(logmel_centred=centred, other_voices=0.3)
+    x = batch()["x"]
+    z_e = vqvae.encoder(x, training=False)
+    np.testing.assert_allclose(vqvae.encoder.again(vqvae.likelihood.frames(x)), z_e, atol=1e-4)
+
+
+def test_content_pulls_what_is_made_to_the_codes_and_not_the_codes_to_it():
+    vqvae = model(weight=1e-30, content_weight=1.0)
+    z_q = tf.Variable(np.random.default_rng(1).normal(0, 1, (6, 10, 4)).astype(np.float32))
+    assert gradients(lambda: vqvae._conversion(z_q, batch()), [vqvae.decoder])
+    vqvae.decoder.leave.kernel.assign(0 * vqvae.decoder.leave.kernel)  # what is made no longer depends on the codes
+    with tf.GradientTape() as tape:
+        paid = vqvae._conversion(z_q, batch())
+    assert np.abs(tape.gradient(paid, z_q)).max() == 0
 
 
 def test_terms_add_up_and_inference_has_no_critic():

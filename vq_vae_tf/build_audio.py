@@ -95,7 +95,7 @@ def _conversion(config: Config, num_speakers: int, precision: str) -> dict[str, 
             f"{num_speakers} speakers; it is for log-mel frames of at least two: give --audio_decoder=logmel, or 0."
         )
     critic = VoiceCritic(num_speakers, name="critic", dtype=precision)
-    return {"critic": critic, "conversion_weight": audio.conversion_weight}
+    return {"critic": critic, "conversion_weight": audio.conversion_weight, "content_weight": audio.content_weight}
 
 
 def _upsampling(config: Config, strides: list[int]) -> list[int]:

@@ -92,6 +92,11 @@ class AudioConfig:
         "speakers'; nats per sample for a nat",
         minimum=0.0,
     )
+    content_weight: float = _option(
+        0.25,
+        "with --conversion_weight: how much the encoder has to find the same codes in the other voice",
+        minimum=0.0,
+    )
     code_jitter: float = _option(
         0.0, "of audio: probability that the decoder gets a neighbour in place of a code", minimum=0.0, maximum=0.9
     )

@@ -16,9 +16,12 @@ class ConversionVQVAE(VQVAE):
     """Every training example is also decoded in a voice drawn at random, and a critic has to take it for that voice.
 
     Equation: to the loss of `VQVAE` come, over frames x of speaker s and made frames y = D(z_q, t), t != s uniform,
-    half the mean of -log C(s | x) - log C(N + t | sg y), which train the critic C alone, and conversion_weight times
-    the mean of -log C(t | y), which trains encoder and decoder alone; class N + t: frames made in the voice of t.
-    After: ACVAE-VC (Kameoka et al. 2018, arXiv 1808.05092); a critic of 2 N classes: arXiv 2008.12604.
+    half the mean of -log C(s | x) - log C(N + t | sg y), which train the critic C alone; conversion_weight times the
+    mean of -log C(t | y), which trains encoder and decoder alone; and content_weight times the mean of
+    (E(y) - sg z_q)^2, so that what is said in the other voice would have the same codes. Class N + t: frames made in
+    the voice of t; E: the encoder, as it hears in inference.
+    After: ACVAE-VC (Kameoka et al. 2018, arXiv 1808.05092); a critic of 2 N classes: arXiv 2008.12604; content that
+    stays: the cycle of StarGAN-VC (arXiv 1806.02169), in the codes' space.
     Differs from the paper: in section 4.3 another voice is another number for the decoder, which never trained on the
     pair. Codes keep some of the speaker, so what came out was neither's voice.
 
@@ -27,6 +30,7 @@ class ConversionVQVAE(VQVAE):
     Args:
         critic: `VoiceCritic`, or what has its methods `told` and `pretended` and its `num_speakers`.
         conversion_weight: of what the decoder is to be taken for, nats per dimension of x for a nat.
+        content_weight: of what the codes are to stay.
         seed: of the voices that are drawn.
 
     Raises:
@@ -35,11 +39,20 @@ class ConversionVQVAE(VQVAE):
 
     PARTS = (*VQVAE.PARTS, "critic")
 
-    def __init__(self, *args: Any, critic: Any, conversion_weight: float, seed: int | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        critic: Any,
+        conversion_weight: float,
+        content_weight: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         if critic.num_speakers < 2:
             raise ValueError(f"{self.name}: num_speakers={critic.num_speakers}; expected at least 2 voices to convert.")
-        self.critic, self.conversion_weight, self.seed = critic, conversion_weight, seed
+        self.critic, self.conversion_weight, self.content_weight = critic, conversion_weight, content_weight
+        self.seed = seed
         self.seeds = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
@@ -69,8 +82,11 @@ class ConversionVQVAE(VQVAE):
         made = self._decoded(z_q, {**given, "label": target}, training=True)
         real = self.likelihood.frames(self.observed(inputs))
         learnt = critic.told(real, speaker) + critic.told(ops.stop_gradient(made), many + target)
-        return 0.5 * learnt + self.conversion_weight * critic.pretended(made, target)
+        kept = ops.cast(self.encoder.again(made), "float32") - ops.stop_gradient(ops.cast(z_q, "float32"))
+        voice, content = critic.pretended(made, target), ops.mean(ops.square(kept))
+        return 0.5 * learnt + self.conversion_weight * voice + self.content_weight * content
 
     def get_config(self) -> dict[str, Any]:
-        """The parts, serialised, the weight and the seed."""
-        return {**super().get_config(), "conversion_weight": self.conversion_weight, "seed": self.seed}
+        """The parts, serialised, the weights and the seed."""
+        names = ("conversion_weight", "content_weight", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -17,7 +17,8 @@ class VoiceCritic(keras.layers.Layer):
     """Convolutions over log-mel frames, their mean and maximum over time, twice as many classes as speakers.
 
     Log-mel frames `[batch, time, bins]` -> logits `[batch, 2 num_speakers]`: class i is speaker i, class
-    num_speakers + i what a decoder made in his voice. Every example is heard at a loudness drawn anew.
+    num_speakers + i what a decoder made in his voice. Every example is heard at a loudness drawn anew. A place before
+    the mean sees 15 frames: about a phone, not the word, which is not the critic's business.
     Paper: Kameoka et al. 2020 (arXiv 2008.12604), "augmented classifier": one network for both questions.
 
     Args:
@@ -31,7 +32,7 @@ class VoiceCritic(keras.layers.Layer):
         self.num_speakers, self.units, self.seed = num_speakers, units, seed
         self.seeds = keras.random.SeedGenerator(seed)
         self.convolutions = [
-            keras.layers.Conv1D(w, 5, 2, padding="same", name=f"convolution_{i}", dtype=self.dtype_policy)
+            keras.layers.Conv1D(w, 3, 2, padding="same", name=f"convolution_{i}", dtype=self.dtype_policy)
             for i, w in enumerate((units, 2 * units, 2 * units))
         ]
         self.classes = keras.layers.Dense(2 * num_speakers, name="classes", dtype="float32")

@@ -55,7 +55,10 @@ class LogMel(keras.layers.Layer):
         """
         power = self._power(x)
         frames = ops.log(power + FLOOR)
-        frames = frames if change is None else change(frames)
+        return self.centre(frames if change is None else change(frames), power, mean)
+
+    def centre(self, frames: Any, power: Any, mean: Any = None) -> Any:
+        """Frames less their mean if `centred`, else as they are; sound is where `power` `[batch, time, bins]` is."""
         if not self.centred:
             return frames
         if mean is None:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from vq_vae_tf.modalities.audio.lengths import check_waveforms
-from vq_vae_tf.modalities.audio.logmel import LogMel, lifted_cepstra
+from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, lifted_cepstra
 from vq_vae_tf.modalities.audio.residual import DilatedStack
 from vq_vae_tf.modalities.audio.voices import OtherVoices
 
@@ -109,7 +109,14 @@ class LogMelEncoder(keras.layers.Layer):
 
     def call(self, x: Any, mean: Any = None, training: bool | None = None) -> Any:
         """z_e of waveforms; `mean`: see `LogMel`."""
-        frames = self.frames(x, mean=mean, change=lambda heard: self.voices(heard, training=training))
+        return self._encoded(self.frames(x, mean=mean, change=lambda heard: self.voices(heard, training=training)))
+
+    def again(self, frames: Any) -> Any:
+        """z_e of log-mel frames `[batch, time, bins]` that a decoder made, as they are: of no other voice."""
+        frames = ops.cast(frames, "float32")
+        return self._encoded(self.frames.centre(frames, ops.exp(frames) - FLOOR))
+
+    def _encoded(self, frames: Any) -> Any:
         heard = ops.cast((frames if self.centred else frames - _MIDDLE) / _SPREAD, self.compute_dtype)
         h = heard
         for layer in [self.enter, *self.strided, self.residual, self.project]:
