@@ -41,10 +41,13 @@ def call(monkeypatch, module, name, *argv):
     return module.main()
 
 
-@pytest.mark.parametrize("decoder", ["spectral", "wavenet"])
+CONVERTED = ["--audio_input=logmel", "--audio_strides=16", "--conversion_weight=0.1"]
+
+
+@pytest.mark.parametrize("decoder", ["spectral", "wavenet", "logmel"])
 def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
-    flags = [f"--{part}" for part in SMALL.split()]
+    flags = [f"--{part}" for part in SMALL.split()] + (CONVERTED if decoder == "logmel" else [])
     typed = [*flags, f"--dataset=folder:{voices}", f"--workdir={workdir}", f"--audio_decoder={decoder}"]
     assert call(monkeypatch, train, "train", *typed) == 0
     scores = json.loads((workdir / "evaluation.json").read_text())
