@@ -43,7 +43,7 @@ class VoiceCritic(keras.layers.Layer):
         for layer in self.convolutions:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        self.classes.build((shape[0], 2 * shape[-1]))
+        self.classes.build((shape[0], 2 * 2 * self.units))
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
