@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.autoregressive import NETWORKS
+from vq_vae_tf.autoregressive import NETWORKS, sample_naive
 from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
+from vq_vae_tf.modalities.image.fold import unfold
 from vq_vae_tf.quantizers import QUANTIZERS
 from vq_vae_tf.vqvae import VQVAE
 
@@ -38,6 +41,69 @@ def _chain(likelihood, params, x):
     logits = ops.convert_to_numpy(likelihood.network(x.astype("int32"), {"map": params})).astype(np.float64)
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     return np.take_along_axis(logs, x[..., None].astype(int), axis=-1).sum((1, 2, 3, 4))
+
+
+def _squares(side=2, map_width=MAP, **changes):
+    """Over 4x4 pixels of three channels, square by square."""
+    keras.utils.set_random_seed(0)
+    inner = 3 * side**2
+    sizes = {"features": 8, "num_layers": 1, "num_symbols": 256, "condition_features": map_width * side**2, **changes}
+    network = NETWORKS["pixelcnn"](symbol_shape=(4 // side, 4 // side, inner), num_channels=inner, **sizes)
+    likelihood = AutoregressivePixels(network, side=side)
+    likelihood.build()
+    return likelihood
+
+
+@pytest.mark.parametrize("logistics", [0, 3])
+def test_by_squares_log_prob_is_the_chain_rule_over_the_pixels_of_a_square_then_the_squares(logistics):
+    likelihood, params, x = _squares(logistics=logistics), _map(2), _pictures(2)
+    assert likelihood.outputs(3) == MAP
+    logits = np.zeros((2, 4, 4, 3, 256))
+    condition = np.zeros((2, 2, 2, 4 * MAP), np.float32)
+    order = [(2 * r + i, 2 * c + j, k) for r, c, i, j in itertools.product((0, 1), repeat=4) for k in range(3)]
+    symbols = np.stack([x[:, row, column, k] for row, column, k in order], axis=1).reshape(2, 2, 2, 12).astype("int32")
+    for r in (0, 1):
+        for c in (0, 1):
+            condition[:, r, c] = params[:, 2 * r : 2 * r + 2, 2 * c : 2 * c + 2].reshape(2, -1)
+    found = ops.convert_to_numpy(likelihood.network(symbols, {"map": condition})).reshape(2, 48, 256)
+    for place, (row, column, k) in enumerate(order):
+        logits[:, row, column, k] = found[:, place]
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = np.take_along_axis(logs, x[..., None].astype(int), axis=-1).sum((3, 4))
+    np.testing.assert_allclose(ops.convert_to_numpy(likelihood.log_prob_map(params, x)), expected, rtol=2e-4)
+
+
+def test_by_squares_a_pixel_knows_only_those_before_it():
+    likelihood, params, x = _squares(), _map(1), _pictures(1)
+    known = ops.convert_to_numpy(likelihood.log_prob_map(params, x))
+    x[0, 1, 2] ^= 255  # the third pixel of the second square
+    changed = ops.convert_to_numpy(likelihood.log_prob_map(params, x)) != known
+    before = np.zeros((4, 4), bool)
+    before[:2, :2], before[0, 2:] = True, True
+    assert not changed[0][before].any()
+    assert changed[0][~before].all()
+
+
+def test_by_squares_samples_are_those_of_the_naive_sampler_put_in_place():
+    likelihood = _squares(logistics=3)
+    drawn = ops.convert_to_numpy(likelihood.sample(_map(3), seed=4))
+    assert drawn.shape == (3, 4, 4, 3)
+    assert drawn.max() <= 255
+    naive = sample_naive(likelihood.network, 3, 4, likelihood._condition(_map(3)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(unfold(naive, 2)), drawn)
+
+
+def test_the_map_starts_as_what_the_codes_say_of_the_pixel():
+    matrix, bias = _squares().location(3)
+    np.testing.assert_array_equal(matrix, 2 * np.eye(3, MAP))
+    np.testing.assert_array_equal(bias, np.zeros(MAP))
+    assert _squares(map_width=2).location(3) is None
+
+
+def test_a_side_that_does_not_fit_is_refused():
+    network = NETWORKS["pixelcnn"](symbol_shape=SHAPE, num_channels=3, num_symbols=256, condition_features=8)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        AutoregressivePixels(network, side=2)
 
 
 def test_log_prob_is_the_chain_rule():
@@ -106,9 +172,9 @@ def test_without_codes_the_map_says_nothing():
     np.testing.assert_array_equal(*drawn)
 
 
-@pytest.mark.parametrize("use_codes", [True, False])
-def test_the_config_makes_the_same_likelihood(use_codes):
-    likelihood = _likelihood(use_codes=use_codes)
+@pytest.mark.parametrize("make", [_likelihood, lambda: _likelihood(use_codes=False), _squares])
+def test_the_config_makes_the_same_likelihood(make):
+    likelihood = make()
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(likelihood))
     copy.build()
     for mine, theirs in zip(copy.weights, likelihood.weights, strict=True):

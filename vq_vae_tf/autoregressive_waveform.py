@@ -48,8 +48,7 @@ class AutoregressiveWaveform(AudioLikelihood):
     def loss(self, params: Any, x: Any, training: bool | None = None) -> Any:
         """-log p(x | params) in nats of the mu-law symbols, `[batch]`, all samples at once (teacher forcing)."""
         symbols = mu_law_encode(x, self.network.num_symbols)
-        logits = self.network(symbols, {"map": params}, training=training)
-        return ops.sum(ops.sparse_categorical_crossentropy(symbols, logits, from_logits=True), axis=-1)
+        return ops.sum(self.network.nats(symbols, {"map": params}, training), axis=-1)
 
     def log_prob(self, params: Any, x: Any) -> Any:
         """log p(mu_law(x) | params) in nats, `[batch]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -141,17 +142,24 @@ def build_likelihood(config: Config, image_shape: tuple[int, int, int], precisio
 
 def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
     model = config.model
+    side, (height, width, channels) = model.pixelcnn_side, image_shape
+    if height % side or width % side or model.pixelcnn_units % side**2:
+        raise UserError(
+            f"--pixelcnn_side={side} with images of {height}x{width} and --pixelcnn_units={model.pixelcnn_units}; give "
+            "a side that divides the images and whose square divides the units."
+        )
     network = GatedPixelCNN(
         num_symbols=256,
-        symbol_shape=image_shape,
-        num_channels=image_shape[-1],
+        symbol_shape=(height // side, width // side, channels * side**2),
+        num_channels=channels * side**2,
         condition_features=model.pixelcnn_units,
         features=model.pixelcnn_units,
         num_layers=model.pixelcnn_layers,
+        logistics=model.pixelcnn_logistics,
         name="network",
         dtype=precision,
     )
-    return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood")
+    return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, side=side, name="likelihood")
 
 
 def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> VQVAE:
@@ -183,7 +191,8 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
     vqvae.build((None, *image_shape))
     location = likelihood.location(image_shape[-1])
     if model.resampling == "folded" and location is not None:
-        start_from_cosines(vqvae.encoder, vqvae.decoder, location, quantizer.num_codebooks or 1)
+        bits = math.log2(quantizer.num_codes)
+        start_from_cosines(vqvae.encoder, vqvae.decoder, location, quantizer.num_codebooks or 1, bits)
     return vqvae
 
 

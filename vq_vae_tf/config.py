@@ -53,6 +53,14 @@ class ModelConfig:
         64, "of --likelihood=pixelcnn: hidden units, and width of the decoder's map", minimum=1
     )
     pixelcnn_layers: int = _option(6, "of --likelihood=pixelcnn: layers", minimum=1)
+    pixelcnn_side: int = _option(
+        1,
+        "of --likelihood=pixelcnn: side of the squares of pixels that it goes by; 2 has a quarter of the steps",
+        minimum=1,
+    )
+    pixelcnn_logistics: int = _option(
+        0, "of --likelihood=pixelcnn: logistics mixed over the 256 values; 0: a softmax, as in the paper", minimum=0
+    )
     pixelcnn_codes: bool = _option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")
     first_stage: str = _option(
         "",

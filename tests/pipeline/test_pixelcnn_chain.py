@@ -68,6 +68,15 @@ def test_without_codes_nothing_is_spent_on_them(data, tmp_path):
     assert bounds["without codes"]["rate_bits_per_dim"] == 0.0
 
 
+def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(data, tmp_path, capsys):
+    workdir, squares = tmp_path / "run", ["--pixelcnn_side=2", "--pixelcnn_logistics=2", "--resampling=folded"]
+    run(*arguments(data, workdir), *FLAGS, "--pixelcnn_units=12", *squares, "--stages=vqvae,evaluate")
+    bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
+    assert 0 < bounds["uniform"]["bits_per_dim"] < 12
+    run(*arguments(data, tmp_path / "other"), *FLAGS, "--pixelcnn_side=3", status=2)
+    assert "--pixelcnn_side=3" in capsys.readouterr().err
+
+
 def test_codings_of_a_residual_quantizer_are_refused_before_any_work(data, tmp_path, capsys):
     run(*arguments(data, tmp_path / "run"), "--quantizer=residual", "--iw_samples=2", status=2)
     assert "--iw_samples=2" in capsys.readouterr().err

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.autoregressive.head import ChannelHead
+from vq_vae_tf.autoregressive.head import ChannelHead, LogisticHead
+from vq_vae_tf.autoregressive.ordered import OrderedSymbols
 
 Tensor = Any
 
@@ -31,6 +32,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         features: width of the embeddings and of the trunk.
         head_features: width of the head's hidden layer; 0: the same as `features`.
         dropout: rate inside the blocks of the trunk.
+        logistics: components of a mixture over ordered symbols in place of free logits, see `LogisticHead`; 0: free.
 
     Raises:
         ValueError: sizes that do not fit one another.
@@ -46,6 +48,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         features: int = 64,
         head_features: int = 0,
         dropout: float = 0.0,
+        logistics: int = 0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -57,6 +60,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.features = int(features)
         self.head_features = int(head_features) or self.features
         self.dropout = float(dropout)
+        self.logistics = int(logistics)
         if num_channels is not None and num_channels != self.symbol_shape[-1]:
             raise ValueError(
                 f"{self.name}: num_channels={num_channels} but symbol_shape={self.symbol_shape}; "
@@ -68,12 +72,21 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.channels = num_channels or 1
         self.num_sites = math.prod(self.grid)
         self.num_positions = self.num_sites * self.channels
-        policy = self.dtype_policy
-        scale = keras.initializers.RandomNormal(stddev=self.channels**-0.5)
+        self._make_ends()
+
+    def _make_ends(self) -> None:
+        """The embedding and the head; symbols that have an order begin as neighbours of their neighbours."""
+        spread, policy = self.channels**-0.5, self.dtype_policy
+        unrelated = keras.initializers.RandomNormal(0.0, spread)
+        start = OrderedSymbols(self.channels, spread) if self.logistics else unrelated
         self.embedding = keras.layers.Embedding(
-            self.channels * self.num_symbols, self.features, scale, name="symbols", dtype=policy
+            self.channels * self.num_symbols, self.features, start, name="symbols", dtype=policy
         )
-        self.head = ChannelHead(self.channels, self.num_symbols, self.head_features, name="head", dtype=policy)
+        sizes = (self.channels, self.num_symbols, self.head_features)
+        if self.logistics:
+            self.head = LogisticHead(*sizes, logistics=self.logistics, name="head", dtype=policy)
+        else:
+            self.head = ChannelHead(*sizes, name="head", dtype=policy)
 
     # What a subclass gives.
 
@@ -121,11 +134,25 @@ class AutoregressiveNetwork(keras.layers.Layer):
 
     def predict(self, embedded: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
         """Logits from embedded symbols: the causal part, differentiable in `embedded`."""
-        condition = self.checked_condition(condition)
-        context = self.contexts(ops.sum(embedded, axis=-2), condition, training)
-        prefix = ops.cumsum(embedded, axis=-2) - embedded if self.channels > 1 else embedded
-        logits = self.head(context, prefix)
+        logits = self.head(*self._before_each(embedded, condition, training))
         return ops.cast(ops.reshape(logits, (-1, *self.symbol_shape, self.num_symbols)), "float32")
+
+    def nats(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
+        """-log p of every symbol given the ones before it, float32 `[batch, *symbol_shape]`: what training minimises.
+
+        The same as the cross-entropy of `network(symbols, condition)`, without logits of the symbols that did not come
+        where the head can do without.
+        """
+        if not self.built:
+            self.build()
+        context, prefix = self._before_each(self.embed(symbols), condition, training)
+        each = ops.reshape(ops.cast(symbols, "int32"), (-1, *self.grid, self.channels))
+        return ops.reshape(self.head.nats(context, prefix, each), (-1, *self.symbol_shape))
+
+    def _before_each(self, embedded: Tensor, condition: dict | None, training: bool | None) -> tuple[Tensor, Tensor]:
+        """Each site's context, and for each of its channels the sum of those before it."""
+        context = self.contexts(ops.sum(embedded, axis=-2), self.checked_condition(condition), training)
+        return context, ops.cumsum(embedded, axis=-2) - embedded if self.channels > 1 else embedded
 
     def init_cache(self, batch_size: Any, condition: dict | None = None) -> dict:
         """What `step` needs before position 0: a pytree of tensors. `batch_size` may be a scalar tensor."""
@@ -197,7 +224,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     def get_config(self) -> dict:
         """Constructor arguments."""
         names = ("num_symbols", "symbol_shape", "num_channels", "num_labels", "condition_features", "features")
-        ours = {name: getattr(self, name) for name in (*names, "head_features", "dropout")}
+        ours = {name: getattr(self, name) for name in (*names, "head_features", "dropout", "logistics")}
         return {**super().get_config(), **ours}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from vq_vae_tf.ops.tails import log_one_minus_exp
 
 Tensor = Any
 
@@ -29,6 +32,9 @@ class ChannelHead(keras.layers.Layer):
         self.num_symbols = num_symbols
         self.features = features
 
+    first_scale = 1.0
+    """Of the last matrix at the start, to Glorot and Bengio's."""
+
     @property
     def outputs(self) -> int:
         """Numbers of each channel that the last matrix gives."""
@@ -42,7 +48,7 @@ class ChannelHead(keras.layers.Layer):
         self.context_bias = self.add_weight(name="context_bias", shape=(channels, hidden), initializer="zeros")
         self.mix = self._weight("mix", hidden, hidden)
         self.mix_bias = self.add_weight(name="mix_bias", shape=(channels, hidden), initializer="zeros")
-        self.to_logits = self._weight("to_logits", hidden, self.outputs)
+        self.to_logits = self._weight("to_logits", hidden, self.outputs, self.first_scale)
         self.logits_bias = self.add_weight(
             name="logits_bias", shape=(channels, self.outputs), initializer=self._first_bias
         )
@@ -50,8 +56,8 @@ class ChannelHead(keras.layers.Layer):
     def _first_bias(self, shape: tuple, dtype: Any = None) -> Tensor:
         return ops.zeros(shape, dtype=dtype)
 
-    def _weight(self, name: str, rows: int, columns: int) -> Any:
-        limit = (6.0 / (rows + columns)) ** 0.5
+    def _weight(self, name: str, rows: int, columns: int, scale: float = 1.0) -> Any:
+        limit = scale * (6.0 / (rows + columns)) ** 0.5
         initializer = keras.initializers.RandomUniform(-limit, limit)
         return self.add_weight(name=name, shape=(self.num_channels, rows, columns), initializer=initializer)
 
@@ -59,6 +65,11 @@ class ChannelHead(keras.layers.Layer):
         """Context `[batch, *grid, dim]`, prefix `[batch, *grid, channels, dim]` -> `[batch, *grid, channels, K]`."""
         logits = [self.channel(context, prefix[..., c, :], c) for c in range(self.num_channels)]
         return ops.stack(logits, axis=-2)
+
+    def nats(self, context: Tensor, prefix: Tensor, symbols: Tensor) -> Tensor:
+        """-log p float32 `[batch, *grid, channels]` of symbols int32 of that shape; the rest as for `call`."""
+        logits = ops.cast(self.call(context, prefix), "float32")
+        return ops.sparse_categorical_crossentropy(symbols, logits, from_logits=True)
 
     def channel(self, context: Tensor, prefix: Tensor, channel: Any) -> Tensor:
         """Logits `[..., K]` of one channel (an int or a scalar int32 tensor) from `[..., dim]` and `[..., dim]`."""
@@ -113,6 +124,8 @@ class LogisticHead(ChannelHead):
         super().__init__(*args, **kwargs)
         self.logistics = logistics
 
+    first_scale = 0.1
+
     @property
     def outputs(self) -> int:
         """A weight, a mean and a log scale of each component."""
@@ -128,6 +141,28 @@ class LogisticHead(ChannelHead):
         ends = ops.zeros_like(below[..., :1])
         below = ops.concatenate([ends, below, ends + 1.0], axis=-1)
         return ops.log(ops.maximum(below[..., 1:] - below[..., :-1], 0.0) + _LEAST_MASS)
+
+    def nats(self, context: Tensor, prefix: Tensor, symbols: Tensor) -> Tensor:
+        """See `ChannelHead`: two edges a component, not K - 1.
+
+        Symbols are the last axis: it is the long one, and passes over rows of 3 M numbers cost several times as much.
+        """
+        mixture = ops.reshape(ops.stack(list(self._mixtures(context, prefix)), axis=-2), (-1, self.outputs))
+        weight, mean, log_scale = ops.split(ops.transpose(mixture), 3, axis=0)
+        k = ops.reshape(ops.cast(symbols, "float32"), (1, -1))
+        half, last = 1.0 / (self.num_symbols - 1), self.num_symbols - 1.5
+        narrow = ops.exp(-ops.clip(log_scale, _MIN_LOG_SCALE, _MAX_LOG_SCALE))
+        center, half = (2.0 * half * k - 1.0 - mean) * narrow, half * narrow
+        has_lower, has_upper = ops.cast(k > 0.5, "float32"), ops.cast(k < last, "float32")
+        tails = has_upper * ops.softplus(-(center + half)) + has_lower * ops.softplus(center - half)
+        mass = ops.log_softmax(weight, axis=0) + has_lower * has_upper * log_one_minus_exp(2.0 * half) - tails
+        floored = ops.logaddexp(ops.logsumexp(mass, axis=0), np.float32(np.log(_LEAST_MASS)))
+        return ops.reshape(np.float32(np.log1p(self.num_symbols * _LEAST_MASS)) - floored, ops.shape(symbols))
+
+    def _mixtures(self, context: Tensor, prefix: Tensor) -> Iterator[Tensor]:
+        """Of each channel: weights, means and log scales, float32 `[batch, *grid, 3 M]`."""
+        for c in range(self.num_channels):
+            yield ops.cast(super().logits(self.weights_of(c), context, prefix[..., c, :]), "float32")
 
     def _first_bias(self, shape: tuple, dtype: Any = None) -> Tensor:
         """Means evenly over the levels, each component about as wide as its share."""

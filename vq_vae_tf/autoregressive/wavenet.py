@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from vq_vae_tf.autoregressive.base import AutoregressiveNetwork, gate
-from vq_vae_tf.autoregressive.head import LogisticHead
 from vq_vae_tf.ops.masks import causal_taps, delayed
 
 Tensor = Any
@@ -64,7 +63,6 @@ class WaveNet(AutoregressiveNetwork):
         num_layers: residual layers.
         dilation_cycle: layers until the dilation starts again at 1.
         skip_features: width of the skips, which are summed into the head's context; 0: the same as `features`.
-        logistics: components of a mixture over ordered symbols in place of free logits, see `LogisticHead`; 0: free.
         others: see `AutoregressiveNetwork`.
     """
 
@@ -74,14 +72,9 @@ class WaveNet(AutoregressiveNetwork):
         num_layers: int = 20,
         dilation_cycle: int = 10,
         skip_features: int = 0,
-        logistics: int = 0,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.logistics = logistics
-        if logistics:
-            sizes = (self.channels, self.num_symbols, self.head_features)
-            self.head = LogisticHead(*sizes, logistics=logistics, name="head", dtype=self.dtype_policy)
         self.num_layers = num_layers
         self.dilation_cycle = dilation_cycle
         self.skip_features = skip_features or self.features
@@ -155,5 +148,5 @@ class WaveNet(AutoregressiveNetwork):
 
     def get_config(self) -> dict:
         """Constructor arguments."""
-        names = ("num_layers", "dilation_cycle", "skip_features", "logistics")
+        names = ("num_layers", "dilation_cycle", "skip_features")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

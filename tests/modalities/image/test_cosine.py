@@ -8,7 +8,7 @@ from keras import ops
 
 from vq_vae_tf import build
 from vq_vae_tf import config as config_lib
-from vq_vae_tf.modalities.image.cosine import cosine_kernel
+from vq_vae_tf.modalities.image.cosine import _information, cosine_kernel
 from vq_vae_tf.modalities.image.fold import fold
 from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
 
@@ -34,6 +34,25 @@ def test_runs_share_the_information_evenly():
     assert np.bincount(np.argmax(np.abs(strongest), axis=1) // 5, minlength=10).tolist() == [1] * 10
 
 
+@pytest.mark.parametrize("bits", [0.5, 9.0, 90.0, 1000.0])
+def test_information_is_what_there_is_and_fills_from_below(bits):
+    loss = np.random.default_rng(0).uniform(0.0, 12.0, 48)
+    information = _information(loss, bits)
+    assert information.sum() == pytest.approx(bits)
+    taking = information > 0
+    level = loss + 2 * np.log(2) * information  # of those that take bits, all at one height; the rest stick out
+    np.testing.assert_allclose(level[taking], level[taking][0])
+    assert (loss[~taking] >= level[taking][0]).all()
+
+
+def test_a_wave_has_its_strength_whatever_the_square():
+    """The same waves lead in squares of 4 and of 8 pixels: grey first, then half waves over rows and columns."""
+    for side in (4, 8):
+        kernel = cosine_kernel(side, 3, 3, 1).reshape(side, side, 3, 3)
+        assert np.ptp(kernel[..., 0]) < 1e-6
+        assert all(np.ptp(kernel[..., 0, i].mean(axis)) < 1e-6 for i, axis in ((1, 1), (2, 0)))
+
+
 def test_without_room_the_weakest_are_left_out():
     kernel, whole = cosine_kernel(4, 3, 12, 3), cosine_kernel(4, 3, 48, 1)
     kept = np.abs(whole.T @ kernel).max(axis=1)
@@ -54,7 +73,7 @@ def test_the_model_starts_as_the_transform_and_its_inverse(likelihood):
     vqvae = model(likelihood)
     x = np.random.default_rng(0).integers(20, 236, (3, 4, 4, 3)).astype(np.uint8)
     z = vqvae.encoder(x)
-    expected = ops.convert_to_numpy(fold(x / 255.0 - 0.5, 2)) @ cosine_kernel(2, 3, 12, 2)
+    expected = ops.convert_to_numpy(fold(x / 255.0 - 0.5, 2)) @ cosine_kernel(2, 3, 12, 2, 6.0)
     np.testing.assert_allclose(ops.convert_to_numpy(z), expected, atol=1e-5)
     picture = ops.convert_to_numpy(vqvae.likelihood.mean(vqvae.decoder(z)))
     np.testing.assert_allclose(picture, x, atol=1.5)  # the mixture's mean feels the ends

@@ -9,26 +9,27 @@ import numpy as np
 from vq_vae_tf.ops.cosine import cosine_transform
 
 FALL, COLOUR, NEXT_COLOUR = 1.74, 3.2, 1.1
-"""log variance of a coefficient falls by FALL log(1 + 4 |frequency|^2), and for colour: fitted to CIFAR-10's training
-images (correlation 0.97); all that hangs on it is which coefficients share a code at the start."""
-DEPTH = 8.0
-"""log variances further below the largest than this count as nothing: a code has no bits for them."""
+"""log variance of a coefficient falls by FALL log(1 + 4 |frequency|^2), frequency in half waves on four pixels, and for
+colour: fitted to CIFAR-10's training images (correlation 0.98 for squares of 2, 4 and 8 pixels). All that hangs on it
+is which coefficients share a code at the start."""
 
 
-def cosine_kernel(side: int, channels: int, dim: int, groups: int) -> np.ndarray:
+def cosine_kernel(side: int, channels: int, dim: int, groups: int, code_bits: float = 9.0) -> np.ndarray:
     """Orthonormal columns float32 `[side * side * channels, dim]` that take a folded square to its cosine transform.
 
     Equation: the product of three discrete cosine transforms, over rows, columns and channels; over red, green and blue
     that is brightness, red against blue, and green against both. Columns lie in `groups` runs of `dim / groups`, the
     slices of a product quantizer; coefficients go, the strongest first, to the run with the least expected information
-    and a free place. Columns without a coefficient are zero; coefficients without a column are left out, the weakest.
+    and a free place. A coefficient is expected to take max(0, log2(variance / level) / 2) bits, at the level where all
+    of them together take the groups * code_bits that there are (reverse water-filling, Cover & Thomas, 10.3). Columns
+    without a coefficient are zero; coefficients without a column are left out, the weakest.
     """
     rows, colours = cosine_transform(side), cosine_transform(channels)
     basis = np.einsum("ai,bj,ck->ijkabc", rows, rows, colours).reshape(side * side * channels, -1)
-    frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2)[..., None]
+    frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2)[..., None] * (4.0 / side) ** 2
     colour = np.arange(channels)
     loss = FALL * np.log1p(4.0 * frequency) + np.where(colour > 0, COLOUR + NEXT_COLOUR * (colour - 1), 0.0)
-    information = np.maximum(DEPTH - loss.ravel(), 0.0)
+    information = _information(loss.ravel(), groups * code_bits)
     kernel, filled, load = np.zeros((len(basis), dim)), np.zeros(groups, int), np.zeros(groups)
     size = dim // groups
     for coefficient in np.argsort(loss.ravel(), kind="stable")[: size * groups]:
@@ -39,7 +40,17 @@ def cosine_kernel(side: int, channels: int, dim: int, groups: int) -> np.ndarray
     return kernel.astype(np.float32)
 
 
-def start_from_cosines(encoder: Any, decoder: Any, location: tuple[np.ndarray, np.ndarray], groups: int) -> None:
+def _information(loss: np.ndarray, bits: float) -> np.ndarray:
+    """Bits of each coefficient, `bits` in all: reverse water-filling, from how far log variances fall."""
+    nats, ordered = 2.0 * np.log(2.0) * bits, np.sort(loss)
+    depths = (nats + np.cumsum(ordered)) / np.arange(1, len(loss) + 1)  # if so many coefficients took bits
+    taking = np.flatnonzero(depths > ordered)[-1]
+    return np.maximum(depths[taking] - loss, 0.0) / (2.0 * np.log(2.0))
+
+
+def start_from_cosines(
+    encoder: Any, decoder: Any, location: tuple[np.ndarray, np.ndarray], groups: int, code_bits: float
+) -> None:
     """Sets a built folded encoder and decoder: z_e is the cosine transform of a square, p(x|z) lies about its inverse.
 
     What the networks add starts at zero. Much of training from chance goes into finding such a transform, and until it
@@ -49,10 +60,11 @@ def start_from_cosines(encoder: Any, decoder: Any, location: tuple[np.ndarray, n
         encoder, decoder: an `ImageEncoder` and an `ImageDecoder`, `resampling="folded"`.
         location: of the likelihood, see `Likelihood.location`.
         groups: codes at a place.
+        code_bits: log2 of the number of codes in a codebook.
     """
     matrix, bias = location
     side = 2**encoder.downsamplings
-    kernel = cosine_kernel(side, len(matrix), encoder.embedding_dim, groups)
+    kernel = cosine_kernel(side, len(matrix), encoder.embedding_dim, groups, code_bits)
     encoder.across.kernel.assign(kernel[None, None])
     encoder.project.kernel.assign(np.zeros(encoder.project.kernel.shape, np.float32))
     (across,), (squares,) = decoder.across, decoder.squares
