@@ -9,14 +9,16 @@ import numpy as np
 from keras import ops
 
 WAVES = 4
-"""Cosines and sines of the value, beside the value itself: up to this many periods over all symbols."""
+"""Cosines and sines of the value, beside the value itself: up to this many periods over all symbols,"""
+SYMBOLS_A_WAVE = 16
+"""none of them shorter than so many symbols, but one in any case."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class OrderedSymbols(keras.initializers.Initializer):
     """Vectors that change slowly from one symbol to the next; unrelated ones for each channel.
 
-    Equation: E[c, k] = W_c (v, cos(pi v), sin(pi v), ..., cos(WAVES pi v), sin(WAVES pi v)), v = 2 k / (K - 1) - 1,
+    Equation: E[c, k] = W_c (v, cos(pi v), sin(pi v), ..., cos(WAVES pi v), ...), v = 2 k / (K - 1) - 1,
     W_c normal, of such a size that an element has the standard deviation `spread`. From independent vectors a network
     has to find out for every symbol alone what is true of its neighbours too.
 
@@ -33,7 +35,8 @@ class OrderedSymbols(keras.initializers.Initializer):
         """The table `[C K, features]`."""
         rows, features = shape
         value = np.linspace(-1.0, 1.0, rows // self.channels)
-        angles = np.pi * np.arange(1, WAVES + 1) * value[:, None]
+        waves = max(1, min(WAVES, len(value) // SYMBOLS_A_WAVE))
+        angles = np.pi * np.arange(1, waves + 1) * value[:, None]
         smooth = np.concatenate([value[:, None], np.cos(angles), np.sin(angles)], axis=1)
         smooth *= self.spread / np.sqrt(np.mean(np.sum(smooth**2, axis=1)))
         mix = keras.random.normal((self.channels, smooth.shape[1], features), seed=self.seed)
