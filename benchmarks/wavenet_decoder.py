@@ -16,7 +16,6 @@ import math
 import sys
 
 import tensorflow as tf
-from keras import ops
 
 from sampling import seconds
 from vq_vae_tf.autoregressive import sample
@@ -34,8 +33,7 @@ def sample_bits(vqvae, x, codes, label):
     """-log2 p of every sample, `[batch, time]`."""
     network = vqvae.likelihood.network
     symbols = mu_law_encode(x, network.num_symbols)
-    logits = network(symbols, {"map": vqvae.decode_params(codes, {"label": label})}, training=False)
-    return ops.sparse_categorical_crossentropy(symbols, logits, from_logits=True) / math.log(2.0)
+    return network.nats(symbols, {"map": vqvae.decode_params(codes, {"label": label})}, False) / math.log(2.0)
 
 
 def show_bits(vqvae, batches):
