@@ -124,6 +124,7 @@ def test_probabilities_of_a_pixel_sum_to_one():
 def test_samples_are_pixels_that_a_seed_fixes_and_the_map_moves():
     shape = (2, 2, 3)
     likelihood = _likelihood(shape)
+    likelihood.network.head.to_logits.assign(20.0 * likelihood.network.head.to_logits)  # what the map says weighs
     first, again, other, elsewhere = (
         ops.convert_to_numpy(likelihood.sample(100 * _map(2, shape, seed=m), seed=s))
         for m, s in ((0, 1), (0, 1), (0, 2), (1, 1))
