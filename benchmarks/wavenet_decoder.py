@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True, help="a trained run with --audio_decoder=wavenet")
     parser.add_argument("--split", default="test", choices=("test", "validation"))
     parser.add_argument("--sounds", type=int, default=4, help="that are generated and checked")
-    parser.add_argument("--quick", action="store_true", help="two sounds")
+    parser.add_argument("--quick", action="store_true", help="two sounds, one of them generated")
     chosen = parser.parse_args()
     run = open_run(chosen.workdir)
     if run.config.data.modality != "audio" or run.config.audio.audio_decoder != "wavenet":

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
+from vq_vae_tf.autoregressive import NETWORKS, AutoregressiveNetwork, GatedPixelCNN
 from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
@@ -140,6 +140,11 @@ def build_likelihood(config: Config, image_shape: tuple[int, int, int], precisio
     return LIKELIHOODS[name](name="likelihood")
 
 
+def decoder_network(network: type[AutoregressiveNetwork], units: int, precision: str, **sizes: Any) -> Any:
+    """An autoregressive network that is the decoder: the map that it is conditioned on is as wide as itself."""
+    return network(condition_features=units, features=units, name="network", dtype=precision, **sizes)
+
+
 def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
     model = config.model
     side, (height, width, channels) = model.pixelcnn_side, image_shape
@@ -148,16 +153,15 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
             f"--pixelcnn_side={side} with images of {height}x{width} and --pixelcnn_units={model.pixelcnn_units}; give "
             "a side that divides the images and whose square divides the units."
         )
-    network = GatedPixelCNN(
+    network = decoder_network(
+        GatedPixelCNN,
+        model.pixelcnn_units,
+        precision,
         num_symbols=256,
         symbol_shape=(height // side, width // side, channels * side**2),
         num_channels=channels * side**2,
-        condition_features=model.pixelcnn_units,
-        features=model.pixelcnn_units,
         num_layers=model.pixelcnn_layers,
         logistics=model.pixelcnn_logistics,
-        name="network",
-        dtype=precision,
     )
     return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, side=side, name="likelihood")
 
@@ -212,14 +216,13 @@ def build_second_stage(
         )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
     sizes = model_sizes(config, precision)
-    network = GatedPixelCNN(
+    network = decoder_network(
+        GatedPixelCNN,
+        model.pixelcnn_units,
+        precision,
         num_symbols=first.quantizer.num_codes,
         symbol_shape=grid[:2],
-        condition_features=model.pixelcnn_units,
-        features=model.pixelcnn_units,
         num_layers=model.pixelcnn_layers,
-        name="network",
-        dtype=precision,
     )
     try:
         stage = SecondStage(

@@ -9,7 +9,7 @@ import keras
 
 from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
-from vq_vae_tf.build import build_quantizer, model_sizes
+from vq_vae_tf.build import build_quantizer, decoder_network, model_sizes
 from vq_vae_tf.config import Config
 from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError
@@ -28,16 +28,15 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
         return LogMelGaussian(audio.sample_rate, audio_strides(config)[0], name="likelihood")
     if audio.audio_decoder == "spectral":
         return Spectral(name="likelihood")
-    network = WaveNet(
+    network = decoder_network(
+        WaveNet,
+        audio.wavenet_units,
+        precision,
         num_symbols=256,
         symbol_shape=(audio.window,),
-        condition_features=audio.wavenet_units,
-        features=audio.wavenet_units,
         num_layers=audio.wavenet_layers,
         dilation_cycle=audio.wavenet_cycle,
         logistics=audio.wavenet_logistics,
-        name="network",
-        dtype=precision,
     )
     return AutoregressiveWaveform(network, name="likelihood")
 
