@@ -128,13 +128,18 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
 def build_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> Likelihood:
     """The likelihood that the config names; the Gaussian's variance is half the data's (Sonnet's published loss)."""
     name = config.model.likelihood
-    if name == PIXELCNN:
-        return _pixelcnn_likelihood(config, image_shape, precision)
-    if name not in LIKELIHOODS:
+    if name not in LIKELIHOODS and name != PIXELCNN:
         known = ", ".join((*LIKELIHOODS, PIXELCNN))
         raise UserError(f"--likelihood={name} is not known; choose one of {known}.")
+    if config.model.contrast_weight and name != "gaussian":
+        raise UserError(
+            f"--contrast_weight={config.model.contrast_weight:g} is for --likelihood=gaussian; --likelihood={name} "
+            "says itself how sure it is of a pixel: give 0."
+        )
+    if name == PIXELCNN:
+        return _pixelcnn_likelihood(config, image_shape, precision)
     if LIKELIHOODS[name] is Gaussian:
-        return Gaussian(0.5 * config.model.data_variance, name="likelihood")
+        return Gaussian(0.5 * config.model.data_variance, config.model.contrast_weight, name="likelihood")
     if LIKELIHOODS[name] is DiscretizedLogisticMixture:
         return DiscretizedLogisticMixture(config.model.mixture_components, name="likelihood")
     return LIKELIHOODS[name](name="likelihood")

@@ -70,6 +70,12 @@ class ModelConfig:
     data_variance: float = _option(
         0.0, "variance of the pixels on the scale 0..1, which normalises the squared error; 0: measured", minimum=0.0
     )
+    contrast_weight: float = _option(
+        0.0,
+        "of --likelihood=gaussian: what is decoded has to have the contrast of the picture, wherever its edges are, so "
+        "it is sharp; its weight beside the squared error; 0: squared error alone",
+        minimum=0.0,
+    )
 
 
 @dataclass(frozen=True)
