@@ -14,7 +14,9 @@ from PIL import Image
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline.imagining import codes_and_actions, parse_actions, transitions
+from vq_vae_tf.pipeline import video_scoring
+from vq_vae_tf.pipeline.imagining import Windows, codes_and_actions, parse_actions, transitions
+from vq_vae_tf.pipeline.modality import Draw
 
 SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
 SMALL = (
@@ -65,7 +67,7 @@ def test_the_numbers_and_the_page(finished):
     assert scores["num_frames"] == clips * LENGTH
     scored = scores["rollouts"]["test"]
     assert scored["num_windows"] == clips
-    for name in ("rollout", "copy_last", "mean_frame", "reconstruction"):
+    for name in ("rollout", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
         assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
@@ -74,6 +76,23 @@ def test_the_numbers_and_the_page(finished):
     page = (finished / "report.html").read_text()
     assert page.count("data:image/png") == 2 * clips
     assert "Frame by frame: test" in page
+
+
+def test_a_future_the_mean_of_several_and_how_far_they_are_apart(monkeypatch):
+    x = np.zeros((3, PAST + FUTURE, 4, 4, 3), np.uint8)
+    given = Windows(x, np.zeros((3, PAST + FUTURE, 2, 2), np.int32), np.zeros((3, PAST + FUTURE), np.int32), PAST)
+
+    def by_seed(dynamics, past, actions, draw):
+        assert draw.temperature == 0.7
+        return draw.seed
+
+    monkeypatch.setattr(video_scoring, "imagine", by_seed)
+    monkeypatch.setattr(video_scoring, "decoded", lambda vqvae, seed: np.full_like(given.truth, 10 * seed))
+    first, mean, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
+    grey = 10 * (3 + np.arange(video_scoring.SEEDS))
+    assert (first == 30).all()
+    assert (mean == grey.mean()).all()
+    np.testing.assert_allclose(apart, [grey.std(ddof=1)] * FUTURE, rtol=1e-6)
 
 
 def test_codes_lie_beside_the_actions_that_belong_to_them(finished, world):

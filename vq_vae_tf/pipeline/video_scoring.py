@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -29,11 +30,13 @@ from vq_vae_tf.vqvae import VQVAE
 UNSEEN = "unseen"
 """The split of places that no training example is of, scored beside the one that is asked for."""
 SHOWN = 4
-SEEDS = 4
+SEEDS = 8
+"""Futures drawn of each window."""
 FRAMES_SCORED = 64  # at a time, for log p
 TURNING_FRAMES = 4
 _LEFT, _RIGHT = "left", "right"
 
+TOGETHER = f"The mean of {SEEDS} futures drawn for each window: a guess at the expected frame, not a picture of one."
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
@@ -103,11 +106,12 @@ def _rollouts(
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.between, draw))
+    imagined, together, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
         "rollout": imagined,
+        "mean_of_rollouts": together,
         "copy_last": last,
         "mean_frame": np.broadcast_to(mean, truth.shape),
         "reconstruction": ceiling,
@@ -117,7 +121,7 @@ def _rollouts(
     scores["bits_per_frame"] = _bits(dynamics, given, run.config.run.seed)
     real = gradient_energy(truth)
     scores["gradient_energy"] = {n: gradient_energy(candidates[n]) / real for n in ("rollout", "reconstruction")}
-    scores["spread_over_seeds"] = _spread(vqvae, dynamics, given, draw)
+    scores["spread_over_seeds"] = spread_over_seeds
     if {_LEFT, _RIGHT} <= set(run.data.action_names) and dynamics.past.num_actions:
         scores["turning"] = _turning(run, vqvae, dynamics, given, draw)
     return scores, np.stack([truth, ceiling, imagined, last], axis=1)[:SHOWN]
@@ -146,14 +150,18 @@ def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
     return bits
 
 
-def _spread(vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> list[float]:
-    """Over seeds, of the first windows; see `spread`."""
-    count = max(1, BATCH // SEEDS)
-    past, actions = given.codes[:count, : given.past], given.between[:count]
-    # The noise of a row depends on its place, so that the same window in several rows is drawn several times.
-    codes = imagine(dynamics, np.concatenate([past] * SEEDS), np.concatenate([actions] * SEEDS), draw)
-    films = decoded(vqvae, codes)
-    return spread(films.reshape(SEEDS, -1, *films.shape[1:]))
+def _futures(
+    vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw
+) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """A future of each window, the mean of SEEDS of them, and how far they are apart (of the first windows)."""
+    total, first, some = np.zeros(given.truth.shape, np.float32), given.truth, []
+    for number in range(SEEDS):
+        drawn = dataclasses.replace(draw, seed=draw.seed + number)
+        films = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.between, drawn))
+        first = films if number == 0 else first
+        total += films
+        some.append(films[:BATCH])
+    return first, total / SEEDS, spread(np.stack(some))
 
 
 def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> dict[str, Any]:
@@ -241,7 +249,13 @@ def _film_sections(name: str, scores: Mapping[str, Any], films: np.ndarray) -> l
 
 
 def _per_frame(scores: Mapping[str, Any], columns: Sequence[str], kind: str) -> Table:
-    meanings = {"rollout": "", "copy_last": LAST, "mean_frame": MEAN, "reconstruction": CEILING}
+    meanings = {
+        "rollout": "",
+        "mean_of_rollouts": TOGETHER,
+        "copy_last": LAST,
+        "mean_frame": MEAN,
+        "reconstruction": CEILING,
+    }
     unit, digits = ("dB", 2) if kind == "psnr" else ("", 3)
     rows = [Row(n.replace("_", " "), scores[n][kind], unit, meaning, digits) for n, meaning in meanings.items()]
     return Table(columns, rows, f"{kind.upper()} by frame")
