@@ -9,6 +9,7 @@ from keras import ops
 
 from vq_vae_tf.autoregressive import GatedPixelCNN, sample_naive
 from vq_vae_tf.dynamics import FRAME_SEED, Dynamics, Motion, PastEncoder
+from vq_vae_tf.modalities.image.fold import fold, unfold
 
 K, GRID, CONTEXT = 3, (2, 3), 2
 
@@ -140,3 +141,37 @@ def test_motion_moves_frames_as_far_as_it_is_told():
     moved = _numpy(motion(frames, np.ones((1, 3), np.float32)))
     np.testing.assert_allclose(moved[..., 0], frames[:, 0, ..., 0], atol=1e-5)
     np.testing.assert_allclose(moved[..., 1], frames[:, 0, :, [2, 3, 4, 4, 4], 0].transpose(1, 2, 0), atol=1e-5)
+
+
+def test_motion_moves_the_places_inside_a_site():
+    """A site is a square of 2 x 2 places: half a site to the right and one and a half down are whole places."""
+    motion = Motion((3, 2), frames=1, heads=2, side=2)
+    motion.build((None, 1, 3, 2, 8), (None, 3))
+    guess = np.zeros((1, 2, 6 + 4 + 2), np.float32)
+    guess[..., :6] = np.array([[0.0], [1.5]])  # sites down: head 1 reads three places below
+    guess[..., 6:10] = np.array([[0.5], [0.0]])  # sites right: head 0 reads the next place
+    guess[..., 10:] = 8.0
+    motion.guess.kernel.assign(np.zeros(motion.guess.kernel.shape))
+    motion.guess.bias.assign(guess.reshape(-1))
+    picture = np.random.default_rng(0).normal(size=(1, 6, 4, 2)).astype(np.float32)
+    moved = _numpy(unfold(motion(fold(picture, 2)[:, None], np.ones((1, 3), np.float32)), 2))
+    np.testing.assert_allclose(moved[..., :2], picture[:, :, [1, 2, 3, 3]], atol=1e-5)
+    np.testing.assert_allclose(moved[..., 2:], picture[:, [3, 4, 5, 5, 5, 5]], atol=1e-5)
+
+
+def test_the_past_is_shown_what_codes_look_like():
+    past = PastEncoder(4, (2, 2), 2, 0, features=6, num_layers=1, motion_heads=1, motion_features=12, motion_side=2)
+    past.build()
+    squares = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3)).astype(np.uint8)
+    past.show(squares)
+    table = _numpy(past.motion[0].embeddings)
+    assert table.mean() == pytest.approx(0, abs=1e-5)
+    assert table.std() == pytest.approx(1, rel=1e-4)
+    assert np.corrcoef(table.ravel(), squares.ravel().astype(np.float64))[0, 1] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ValueError, match=r"squares of shape \(4, 1, 1, 12\); expected \(4, 2, 2, 3\)"):
+        past.show(squares.reshape(4, 1, 1, 12))
+    still = PastEncoder(4, (2, 2), 2, 0, features=6, num_layers=1, motion_heads=0, motion_features=12, motion_side=2)
+    with pytest.raises(ValueError, match="and motion"):
+        still.show(squares)
+    with pytest.raises(ValueError, match=r"motion_features=32 is no multiple of motion_side\^2=9"):
+        PastEncoder(4, (2, 2), 2, 0, features=6, num_layers=1, motion_side=3)

@@ -29,6 +29,8 @@ from vq_vae_tf.vqvae import VQVAE
 
 PIXELCNN = "pixelcnn"
 """The `--likelihood` that is made of a network; the others are in LIKELIHOODS."""
+CHANNELS = 3
+"""Of a video frame, and of a pixel that `Motion` moves."""
 GRID_QUANTIZERS = (TWO_LEVEL, "joint")
 """Each `--quantizer` that is made for one grid `(height, width)`; those of QUANTIZERS take vectors of any."""
 
@@ -307,6 +309,9 @@ def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, pre
         features=video.past_units,
         num_layers=video.past_layers,
         dropout=prior.prior_dropout,
+        motion_heads=video.motion_heads,
+        motion_features=CHANNELS * 4**config.model.downsamplings,
+        motion_side=2**config.model.downsamplings,
         name="past",
         dtype=precision,
     )

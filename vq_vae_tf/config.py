@@ -133,6 +133,7 @@ class VideoConfig:
     use_actions: bool = _option(True, "condition the next frame on the action, where actions are known")
     past_units: int = _option(64, "width of the map that the past frames become", minimum=1)
     past_layers: int = _option(6, "layers from the past frames to the map", minimum=1)
+    motion_heads: int = _option(2, "ways in which each past frame is moved as the actions say; 0: none", minimum=0)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from keras import ops
 
 from vq_vae_tf.autoregressive import sample
 from vq_vae_tf.autoregressive.base import concrete, gate
+from vq_vae_tf.modalities.image.fold import fold, unfold
 from vq_vae_tf.prior import Prior, split_inputs
 
 Tensor = Any
 FRAME_SEED = 0x5EED  # keeps the noise of the frames of a rollout apart
-_START_WIDTH = 2.0  # sites; wide enough at the start to feel where a turn has gone, narrowed by learning
+_START_WIDTH = 2.0  # sites of the codes; wide enough at the start to feel where a turn has gone, narrowed by learning
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -32,13 +33,15 @@ class Motion(keras.layers.Layer):
         grid: (h, w).
         frames: past frames, each with displacements of its own.
         heads: how many ways each frame is moved, side by side.
+        side: a vector of the maps is a square of side x side places with c / side^2 channels each, as `fold` lays them
+            out, and these places are what moves: 1 for whole sites, the encoder's factor for about a pixel.
     """
 
-    def __init__(self, grid: tuple[int, int], frames: int, heads: int, **kwargs: Any) -> None:
+    def __init__(self, grid: tuple[int, int], frames: int, heads: int, side: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.grid, self.frames, self.heads = (int(grid[0]), int(grid[1])), frames, heads
+        self.grid, self.frames, self.heads, self.side = (int(grid[0]), int(grid[1])), frames, heads, side
         # float32: places in a row are told apart to a fraction of a site.
-        self.guess = keras.layers.Dense(frames * heads * (sum(self.grid) + 2), name="guess", dtype="float32")
+        self.guess = keras.layers.Dense(frames * heads * (side * sum(self.grid) + 2), name="guess", dtype="float32")
 
     def build(self, maps_shape: Any, known_shape: Any) -> None:
         """Creates the guess of the displacements."""
@@ -47,23 +50,30 @@ class Motion(keras.layers.Layer):
 
     def call(self, maps: Tensor, known: Tensor) -> Tensor:
         """The moved maps."""
-        height, width = self.grid
+        height, width = (self.side * size for size in self.grid)
         guess = ops.reshape(self.guess(known), (-1, self.frames, self.heads, height + width + 2))
         down, right, narrow = ops.split(guess, [height, height + width], axis=-1)
-        rows = ops.cast(_soft_shift(down, narrow[..., 0]), maps.dtype)
-        columns = ops.cast(_soft_shift(right, narrow[..., 1]), maps.dtype)
-        moved = ops.einsum("bfijc,bfgvj->bfgivc", maps, columns)
+        rows = ops.cast(_soft_shift(down, narrow[..., 0], self.side), maps.dtype)
+        columns = ops.cast(_soft_shift(right, narrow[..., 1], self.side), maps.dtype)
+        channels = maps.shape[-1] // self.side**2
+        places = unfold(ops.reshape(maps, (-1, *self.grid, maps.shape[-1])), self.side)
+        places = ops.reshape(places, (-1, self.frames, height, width, channels))
+        moved = ops.einsum("bfijc,bfgvj->bfgivc", places, columns)
         moved = ops.einsum("bfgivc,bfgui->buvfgc", moved, rows)
-        return ops.reshape(moved, (-1, height, width, self.frames * self.heads * maps.shape[-1]))
+        return fold(ops.reshape(moved, (-1, height, width, self.frames * self.heads * channels)), self.side)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "grid": self.grid, "frames": self.frames, "heads": self.heads}
+        own = {"grid": self.grid, "frames": self.frames, "heads": self.heads, "side": self.side}
+        return {**super().get_config(), **own}
 
 
-def _soft_shift(displacement: Tensor, narrow: Tensor) -> Tensor:
-    """Rows that say where each target of an axis is read: `[..., n]`, `[...]` -> `[..., n, n]`, each row sums to 1."""
-    places = ops.arange(displacement.shape[-1], dtype="float32")
+def _soft_shift(displacement: Tensor, narrow: Tensor, side: int) -> Tensor:
+    """Rows that say where each target of an axis is read: `[..., n]`, `[...]` -> `[..., n, n]`, each row sums to 1.
+
+    Displacements and widths are in sites of `side` places each.
+    """
+    places = ops.arange(displacement.shape[-1], dtype="float32") / side
     distance = places - (places + displacement)[..., None]
     return ops.softmax(-0.5 * ops.square(distance / _START_WIDTH) * ops.exp(narrow)[..., None, None], axis=-1)
 
@@ -87,6 +97,10 @@ class PastEncoder(keras.layers.Layer):
         dropout: rate inside the blocks.
         motion_heads: ways in which `Motion` moves each past frame; 0: none.
         motion_features: width of the codes' vectors that are moved, and of what is known of the actions.
+        motion_side: of `Motion`: those vectors are squares of so many places on a side.
+
+    Raises:
+        ValueError: motion_features are no squares of motion_side.
     """
 
     def __init__(
@@ -100,12 +114,17 @@ class PastEncoder(keras.layers.Layer):
         dropout: float = 0.0,
         motion_heads: int = 2,
         motion_features: int = 32,
+        motion_side: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if motion_features % motion_side**2:
+            raise ValueError(
+                f"{self.name}: motion_features={motion_features} is no multiple of motion_side^2={motion_side**2}."
+            )
         self.num_codes, self.grid, self.context = num_codes, (int(grid[0]), int(grid[1])), context
         self.num_actions, self.features, self.num_layers, self.dropout = num_actions, features, num_layers, dropout
-        self.motion_heads, self.motion_features = motion_heads, motion_features
+        self.motion_heads, self.motion_features, self.motion_side = motion_heads, motion_features, motion_side
         policy = self.dtype_policy
         scale = keras.initializers.RandomNormal(stddev=context**-0.5)
         # One embedding for each past frame: a product with one-hot codes, so W_f e is a row of one table.
@@ -128,15 +147,15 @@ class PastEncoder(keras.layers.Layer):
 
     def _motion(self) -> list[keras.layers.Layer]:
         """Vectors of codes, of actions, what is known of these, the motion, and its way into the map."""
-        size, wide = self.motion_features, keras.initializers.RandomNormal(stddev=1.0)
+        size, wide, policy = self.motion_features, keras.initializers.RandomNormal(stddev=1.0), self.dtype_policy
         return [
-            keras.layers.Embedding(self.num_codes, size, wide, name="moved_codes", dtype=self.dtype_policy),
+            keras.layers.Embedding(self.num_codes, size, wide, name="moved_codes", dtype=policy),
             keras.layers.Embedding(
                 self.context * max(self.num_actions, 1), size, wide, name="moving_actions", dtype="float32"
             ),
             keras.layers.Dense(size, activation="gelu", name="known", dtype="float32"),
-            Motion(self.grid, self.context, self.motion_heads, name="motion", dtype=self.dtype_policy),
-            keras.layers.Dense(self.features, name="moved", dtype=self.dtype_policy),
+            Motion(self.grid, self.context, self.motion_heads, self.motion_side, name="motion", dtype=policy),
+            keras.layers.Dense(self.features, name="moved", dtype=policy),
         ]
 
     def build(self, input_shape: Any = None) -> None:
@@ -173,6 +192,20 @@ class PastEncoder(keras.layers.Layer):
             h = h + out(self.drop(gate(inner), training=training))
         return h
 
+    def show(self, squares: Any) -> None:
+        """Tells a built layer what each code looks like, so that it need not find out: what `Motion` moves starts so.
+
+        squares: float `[num_codes, motion_side, motion_side, motion_features / motion_side^2]`, of any scale.
+        Raises: ValueError for another shape; nothing that moves.
+        """
+        side, size = self.motion_side, self.motion_features
+        expected = (self.num_codes, side, side, size // side**2)
+        if not self.motion or tuple(squares.shape) != expected:
+            raise ValueError(f"{self.name}: squares of shape {tuple(squares.shape)}; expected {expected}, and motion.")
+        squares = ops.reshape(ops.cast(squares, "float32"), (self.num_codes, size))
+        squares = (squares - ops.mean(squares)) / (ops.std(squares) + 1e-6)
+        self.motion[0].embeddings.assign(squares)
+
     def _numbers(self, past: Tensor, actions: Tensor | None) -> Tensor:
         """Rows of the tables of actions, one table for each step of the past; without actions there is one action."""
         steps = ops.arange(self.context, dtype="int32")
@@ -195,6 +228,7 @@ class PastEncoder(keras.layers.Layer):
             "dropout",
             "motion_heads",
             "motion_features",
+            "motion_side",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 

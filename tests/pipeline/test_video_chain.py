@@ -15,8 +15,10 @@ from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline import video_scoring
-from vq_vae_tf.pipeline.imagining import Windows, codes_and_actions, parse_actions, transitions
+from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
+from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.modality import Draw
+from vq_vae_tf.pipeline.run import open_run
 
 SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
 SMALL = (
@@ -165,3 +167,18 @@ def test_the_export_imagines_and_refuses(finished):
         predict(video=video, actions=actions[:, :1], seed=seed)
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected as many of one as of the other"):
         predict(video=video, actions=actions[:1], seed=seed)
+
+
+def test_dynamics_start_from_what_codes_look_like(finished):
+    run = open_run(finished)
+    vqvae, _ = load_vqvae(run)
+    squares = code_squares(vqvae)
+    assert squares.shape == (8, 4, 4, 3)
+    lone = vqvae.decode(np.full((1, 5, 5), 6, np.int32))[0, 8:12, 8:12]
+    np.testing.assert_allclose(squares[6], lone, atol=0.5 + 1e-3)  # rounded, as all that is shown
+    prior = run.modality.build_prior(run.config, open_codes(finished / "codes").manifest)
+    before = prior.past.motion[0].embeddings.numpy().copy()
+    run.modality.start_prior(run, prior)
+    after = prior.past.motion[0].embeddings.numpy()
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_allclose(after.reshape(squares.shape), (squares - squares.mean()) / squares.std(), atol=1e-4)

@@ -157,6 +157,16 @@ def decoded(vqvae: VQVAE, codes: np.ndarray) -> np.ndarray:
     return made.reshape(*codes.shape[:2], *made.shape[1:])
 
 
+def code_squares(vqvae: VQVAE) -> np.ndarray:
+    """What each code looks like: the square at the middle of a map of nothing else, `[num_codes, side, side, 3]`."""
+    codes = np.broadcast_to(
+        np.arange(vqvae.quantizer.num_codes)[:, None, None, None], (vqvae.quantizer.num_codes, 1, 5, 5)
+    )
+    frames = decoded(vqvae, codes)[:, 0]
+    side = frames.shape[1] // 5
+    return frames[:, 2 * side : 3 * side, 2 * side : 3 * side]
+
+
 def parse_actions(words: Sequence[str], names: tuple[str, ...]) -> list[int]:
     """Numbers of actions: ("forward*2", "left") -> [0, 0, 3]. Raises: UserError for an unknown one or a bad number."""
     numbers: list[int] = []

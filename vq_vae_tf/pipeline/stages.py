@@ -112,8 +112,14 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     config, codes = run.config, wait_for_codes(run, strategy)
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
+
+    def started() -> Any:
+        prior = run.modality.build_prior(config, codes.manifest, config.run.precision)
+        run.modality.start_prior(run, prior)
+        return prior
+
     result = train(
-        lambda: run.modality.build_prior(config, codes.manifest, config.run.precision),
+        started,
         lambda **where: run.modality.prior_batches(config, codes, config.run.seed + 1, **where),
         build.prior_options(config),
         run.prior,

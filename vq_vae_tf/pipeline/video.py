@@ -18,7 +18,7 @@ from vq_vae_tf.evaluation.reconstruction import data_variance
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import VideoData
-from vq_vae_tf.pipeline.imagining import decoded, imagine, parse_actions, transitions, write_video_codes
+from vq_vae_tf.pipeline.imagining import code_squares, decoded, imagine, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
@@ -74,6 +74,12 @@ class VideoModality(Modality):
     def build_prior(self, config: Config, manifest: CodeManifest, precision: str = "float32") -> Dynamics:
         """The next frame given those before it; the manifest's classes are the actions."""
         return build.build_dynamics(config, manifest, len(manifest.class_names), precision)
+
+    def start_prior(self, run: Run, prior: Dynamics) -> None:
+        """What moves starts as what each code looks like."""
+        if prior.past.motion:
+            vqvae, _ = load_vqvae(run)
+            prior.past.show(code_squares(vqvae))
 
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Frames with their past; see `Modality`."""
