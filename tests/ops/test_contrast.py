@@ -1,4 +1,4 @@
-"""Local contrast against loops in NumPy, and what it does and does not see."""
+"""Contrast against loops in NumPy, and what it does and does not see."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.ops.contrast import local_contrast
+from vq_vae_tf.ops.contrast import contrast_error, gradient_energy
 
 
 def _in_numpy(u, window, stride):
@@ -19,13 +19,13 @@ def _in_numpy(u, window, stride):
     rows = range(0, height - 1 - window + 1, stride)
     columns = range(0, width - 1 - window + 1, stride)
     means = [[energy[:, i : i + window, j : j + window].mean((1, 2)) for j in columns] for i in rows]
-    return np.sqrt(np.moveaxis(np.array(means), 2, 0) + 1e-5)
+    return np.moveaxis(np.array(means), 2, 0)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(7, 3), (4, 4), (2, 1)])
-def test_contrast_is_the_root_of_the_windows_mean_gradient_energy(window, stride):
+def test_energy_is_the_windows_mean_of_squared_differences(window, stride):
     u = np.random.default_rng(0).normal(size=(2, 13, 10, 3)).astype(np.float32)
-    found = ops.convert_to_numpy(local_contrast(u, window, stride))
+    found = ops.convert_to_numpy(gradient_energy(u, window, stride))
     np.testing.assert_allclose(found, _in_numpy(u, window, stride), rtol=1e-5)
 
 
@@ -34,11 +34,20 @@ def test_brightness_is_no_contrast_and_an_edge_has_it_wherever_in_the_window_it_
     edge[:, :, 4:] = 1.0
     moved = np.zeros_like(edge)
     moved[:, :, 2:] = 1.0
-    first, second = (ops.convert_to_numpy(local_contrast(u, 7, 7)) for u in (edge, moved + 0.25))
-    np.testing.assert_allclose(first, second, rtol=1e-6)
-    np.testing.assert_allclose(first, np.sqrt(1.0 / 7.0 + 1e-5), rtol=1e-6)
+    for u in (edge, moved + 0.25):
+        np.testing.assert_allclose(ops.convert_to_numpy(gradient_energy(u, 7, 7)), 1.0 / 7.0, rtol=1e-6)
+    error = ops.convert_to_numpy(contrast_error(edge, moved + 0.25))  # in the one window of 7 on 9 pixels
+    np.testing.assert_allclose(error, 0.0, atol=1e-9)
+
+
+def test_the_error_is_that_of_the_equation():
+    made, real = np.random.default_rng(0).normal(0, 0.1, size=(2, 3, 11, 14, 3)).astype(np.float32)
+    made[0] *= 0.3  # an eleventh of the energy
+    f, e = _in_numpy(made, 7, 3), _in_numpy(real, 7, 3)
+    expected = ((e - f) ** 2 / (4 * (np.maximum(f, e / 4) + 1e-4))).mean((1, 2, 3))
+    np.testing.assert_allclose(ops.convert_to_numpy(contrast_error(made, real)), expected, rtol=1e-4)
 
 
 def test_a_picture_of_one_windows_size_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 7, 30, 3\); expected more than 7 pixels"):
-        local_contrast(np.zeros((2, 7, 30, 3), np.float32))
+        gradient_energy(np.zeros((2, 7, 30, 3), np.float32))

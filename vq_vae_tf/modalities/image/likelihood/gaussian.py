@@ -11,7 +11,7 @@ from keras import ops
 
 from vq_vae_tf.modalities.image.likelihood.base import MAX_VALUE, Likelihood, to_served
 from vq_vae_tf.modalities.image.scale import from_unit, to_unit
-from vq_vae_tf.ops.contrast import local_contrast
+from vq_vae_tf.ops.contrast import contrast_error
 from vq_vae_tf.ops.tails import log_normal_bin, log_normal_cdf
 
 
@@ -27,7 +27,7 @@ class Gaussian(Likelihood):
 
     The mean of all pictures that codes may stand for is a blur, and the best by squared error. `contrast_weight` asks
     for as much contrast as the picture had, wherever exactly its edges were: to the loss comes, for each dimension, the
-    weight times the mean of (c(u) - c(mu))^2 / (2 s^2), c the `local_contrast`. `log_prob` stays as it is.
+    weight times `contrast_error` / (2 s^2). `log_prob` stays as it is.
     After: the gradient difference loss (Mathieu, Couprie & LeCun 2016, arXiv 1511.05440, section 3.2), which asks for
     each edge in its place, and so for none where the place is open.
 
@@ -64,8 +64,8 @@ class Gaussian(Likelihood):
         loss = super().loss(params, x, training)
         if not self.contrast_weight:
             return loss
-        missed = ops.square(local_contrast(to_unit(x)) - local_contrast(params)) / (2.0 * self.variance)
-        return loss + self.contrast_weight * math.prod(params.shape[1:]) * ops.mean(missed, axis=(1, 2, 3))
+        missed = contrast_error(params, to_unit(x)) / (2.0 * self.variance)
+        return loss + self.contrast_weight * math.prod(params.shape[1:]) * missed
 
     def log_prob_map(self, params: Any, x: Any) -> Any:
         """log p(pixel | params) in nats, `[batch, height, width]`."""
