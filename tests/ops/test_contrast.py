@@ -12,14 +12,16 @@ from vq_vae_tf.ops.contrast import contrast_error, gradient_energy
 def _in_numpy(u, window, stride):
     u = u.astype(np.float64)
     height, width = u.shape[1:3]
-    energy = np.zeros_like(u)[:, 1:, 1:]
+    energy = np.zeros((len(u), height - 1, width - 1, 3, u.shape[-1]))
     for i in range(height - 1):
         for j in range(width - 1):
-            energy[:, i, j] = (u[:, i, j + 1] - u[:, i, j]) ** 2 + (u[:, i + 1, j] - u[:, i, j]) ** 2
+            corner, right, below, beyond = u[:, i, j], u[:, i, j + 1], u[:, i + 1, j], u[:, i + 1, j + 1]
+            steps = (right - corner, below - corner, beyond - below - right + corner)
+            energy[:, i, j] = np.square(np.stack(steps, axis=1))
     rows = range(0, height - 1 - window + 1, stride)
     columns = range(0, width - 1 - window + 1, stride)
     means = [[energy[:, i : i + window, j : j + window].mean((1, 2)) for j in columns] for i in rows]
-    return np.moveaxis(np.array(means), 2, 0)
+    return np.moveaxis(np.array(means), 2, 0).reshape(len(u), len(rows), len(columns), -1)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(7, 3), (4, 4), (2, 1)])
@@ -35,9 +37,19 @@ def test_brightness_is_no_contrast_and_an_edge_has_it_wherever_in_the_window_it_
     moved = np.zeros_like(edge)
     moved[:, :, 2:] = 1.0
     for u in (edge, moved + 0.25):
-        np.testing.assert_allclose(ops.convert_to_numpy(gradient_energy(u, 7, 7)), 1.0 / 7.0, rtol=1e-6)
+        found = ops.convert_to_numpy(gradient_energy(u, 7, 7)).ravel()
+        np.testing.assert_allclose(found, [1.0 / 7.0, 0.0, 0.0], rtol=1e-6)
     error = ops.convert_to_numpy(contrast_error(edge, moved + 0.25))  # in the one window of 7 on 9 pixels
     np.testing.assert_allclose(error, 0.0, atol=1e-9)
+
+
+def test_a_chequered_pattern_is_told_from_texture():
+    """As much of both differences as noise has, and more than noise of what changes both ways."""
+    chequered = 0.5 * np.indices((1, 30, 30, 1)).sum(0).astype(np.float32) % 1.0
+    noise = np.random.default_rng(0).normal(0, chequered.std() * np.sqrt(2), (1, 30, 30, 1)).astype(np.float32)
+    pattern, texture = (ops.convert_to_numpy(gradient_energy(u)).mean((0, 1, 2)) for u in (chequered, noise))
+    np.testing.assert_allclose(pattern[:2], texture[:2], rtol=0.1)
+    assert pattern[2] > 1.8 * texture[2]
 
 
 def test_the_error_is_that_of_the_equation():

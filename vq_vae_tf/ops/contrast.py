@@ -10,7 +10,10 @@ _FLAT = 1e-4  # of gradient energy, that of noise of two grey levels: what is fl
 
 
 def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
-    """e = mean over a window of (du/dx)^2 + (du/dy)^2, of each channel.
+    """Mean over a window of (du/dx)^2, of (du/dy)^2 and of (d^2u/dxdy)^2, of each channel.
+
+    The third, what changes both ways, tells texture from a chequered pattern, which has the most of the other two for
+    the least error.
 
     Args:
         u: float `[batch, height, width, channels]`, each side larger than the window.
@@ -18,7 +21,7 @@ def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
         stride: pixels between windows.
 
     Returns:
-        float32 `[batch, rows, columns, channels]`.
+        float32 `[batch, rows, columns, 3 channels]`.
 
     Raises:
         ValueError: the picture is smaller than a window and its neighbours.
@@ -26,9 +29,10 @@ def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
     if any(side is not None and side <= window for side in u.shape[1:3]):
         raise ValueError(f"gradient_energy received {tuple(u.shape)}; expected more than {window} pixels on a side.")
     u = ops.cast(u, "float32")
-    corner = u[:, :-1, :-1]
-    steps = ops.square(u[:, :-1, 1:] - corner) + ops.square(u[:, 1:, :-1] - corner)
-    return ops.average_pool(steps, window, stride)
+    across, down = u[:, :, 1:] - u[:, :, :-1], u[:, 1:] - u[:, :-1]
+    both = across[:, 1:] - across[:, :-1]
+    steps = ops.concatenate([across[:, :-1], down[:, :, :-1], both], axis=-1)
+    return ops.average_pool(ops.square(steps), window, stride)
 
 
 def contrast_error(made: Any, real: Any) -> Any:
