@@ -103,7 +103,7 @@ def test_gaussian_with_contrast_makes_a_blur_of_several_edges_as_sharp_as_they_a
         mu = np.zeros((1, 12, 12, 1), np.float32)
         for _ in range(400):
             gradient = _gradient(lambda p: ops.sum(likelihood.loss(ops.repeat(p, 2, axis=0), edges)), mu)
-            mu = mu - 0.001 * gradient
+            mu = mu - 0.0002 * gradient
         return mu
 
     found = [_across(best(likelihood)) for likelihood in (Gaussian(0.02), Gaussian(0.02, 9.0))]
