@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from vq_vae_tf.build import build_likelihood
+from vq_vae_tf.config import from_values
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
 from vq_vae_tf.ops.contrast import contrast_error, gradient_energy
 
@@ -115,6 +118,15 @@ def test_gaussian_with_contrast_makes_a_blur_of_several_edges_as_sharp_as_they_a
 def test_gaussian_refuses_a_negative_weight_of_contrast():
     with pytest.raises(ValueError, match="contrast_weight must not be negative"):
         Gaussian(0.02, contrast_weight=-1.0)
+
+
+def test_contrast_is_for_the_gaussian_and_reaches_it():
+    made = build_likelihood(from_values({"contrast_weight": 2.0, "data_variance": 0.05}), (8, 8, 3))
+    assert (made.contrast_weight, made.variance) == (2.0, 0.025)
+    assert Gaussian.from_config(made.get_config()).contrast_weight == 2.0
+    for name in ("categorical", "pixelcnn"):
+        with pytest.raises(UserError, match=f"--contrast_weight=2 is for --likelihood=gaussian; --likelihood={name}"):
+            build_likelihood(from_values({"contrast_weight": 2.0, "likelihood": name}), (8, 8, 3))
 
 
 def test_categorical_is_a_softmax_of_each_channel():
