@@ -54,3 +54,26 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def visible_files(root: str | os.PathLike[str]) -> list[Path]:
+    """Every file below `root`, through symbolic links too, in no order; nothing whose name, or folder's, is hidden.
+
+    A link to a folder that it lies in is not followed.
+    """
+    found: list[Path] = []
+
+    def walk(folder: Path, above: frozenset[str]) -> None:
+        real = os.path.realpath(folder)
+        if real in above:
+            return
+        for entry in os.scandir(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                walk(Path(entry.path), above | {real})
+            elif entry.is_file():
+                found.append(Path(entry.path))
+
+    walk(Path(root), frozenset())
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import visible_files
 from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings
 from vq_vae_tf.modalities.audio.wav import CODECS, read_sound
 
@@ -73,8 +74,7 @@ def list_sounds(root: Path) -> list[str]:
     """Every sound below a speaker's folder, as its path under `root`, ordered. Raises: UserError."""
     if not root.is_dir():
         raise UserError(f"--dataset=folder:{root}: no such folder, expected one with a folder for each speaker.")
-    found = [p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in CODECS and p.is_file()]
-    names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
+    names = sorted(p.relative_to(root).as_posix() for p in visible_files(root) if p.suffix.lower() in CODECS)
     if not names:
         raise UserError(f"--dataset=folder:{root}: no WAV, FLAC, OGG or MP3 file in it; expected speaker/file.wav.")
     if loose := [name for name in names if "/" not in name]:

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import visible_files
 from vq_vae_tf.modalities.image.pictures import read_pictures
 from vq_vae_tf.modalities.image.source import SPLITS, ImageData, OpenStore
 
@@ -87,8 +88,7 @@ def _list_split(root: Path, folder: Path, split: str) -> list[Picture]:
     return [
         Picture(path.relative_to(root).as_posix(), label.name, split)
         for label in classes
-        for path in label.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(label).parts)
+        for path in visible_files(label)
     ]
 
 

@@ -1,0 +1,25 @@
+"""Files below a folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from vq_vae_tf.files import visible_files
+
+
+def test_files_are_found_through_links_and_a_link_to_a_folder_above_ends(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for name in ("root/a/one.png", "root/a/.hidden/two.png", "root/.three.png", "elsewhere/deep/four.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (root / "a" / "linked").symlink_to(elsewhere)
+    (root / "five.png").symlink_to(elsewhere / "deep" / "four.png")
+    (root / "a" / "round").symlink_to(root)
+    (root / "broken.png").symlink_to(tmp_path / "nowhere")
+    found = sorted(path.relative_to(root).as_posix() for path in visible_files(root))
+    assert found == ["a/linked/deep/four.png", "a/one.png", "five.png"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        visible_files(tmp_path / "none")
