@@ -29,7 +29,7 @@ def recipes_of(modality):
 @pytest.mark.parametrize("path", recipes_of("audio"), ids=lambda p: p.stem)
 def test_audio_recipe_builds(path):
     config = config_of(path)
-    vqvae = build_audio_vqvae(config, 6)
+    vqvae = build_audio_vqvae(config, 6, num_words=10)
     codes = vqvae.encode(keras.ops.zeros((1, config.audio.window)))
     assert tuple(codes.shape) == (1, config.audio.window // vqvae.encoder.hop)
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, tuple(codes.shape[1:]), None, 6, (), "", {})

@@ -39,7 +39,7 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
         logistics=audio.wavenet_logistics,
         condition_stride=audio.wavenet_hop,
     )
-    return AutoregressiveWaveform(network, name="likelihood")
+    return AutoregressiveWaveform(network, audio.wavenet_temperature, name="likelihood")
 
 
 def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
@@ -71,9 +71,9 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
             f"give a multiple of {hop}."
         )
     quantizer = build_quantizer(config, (config.audio.window // hop,))
+    up = _upsampling(config, strides)
     likelihood = build_audio_likelihood(config, precision)
     sizes = model_sizes(config, precision)
-    up = _upsampling(config, strides)
     voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
     parts = (
         _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),

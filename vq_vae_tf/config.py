@@ -120,6 +120,9 @@ class AudioConfig:
     wavenet_hop: int = _option(
         1, "samples that share a vector of what the WaveNet decoder hears of the codes; more is faster", minimum=1
     )
+    wavenet_temperature: float = _option(
+        1.0, "of the WaveNet decoder's draws; below 1 with less noise than recordings", minimum=1e-6, identity=False
+    )
     wavenet_logistics: int = _option(
         0, "logistics that the WaveNet decoder mixes over the mu-law levels; 0: a softmax, as in the paper", minimum=0
     )
