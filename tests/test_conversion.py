@@ -114,23 +114,26 @@ def test_the_listener_learns_from_recordings_alone_and_teaches_what_made_the_fra
     vqvae, z_q = model(weight=1e-30, said_weight=1.0), np.random.default_rng(1).normal(0, 1, (6, 10, 4))
     code, given, heard = tf.Variable(z_q.astype(np.float32)), telling_batch(), vqvae.likelihood.frames(batch()["x"])
     assert isinstance(vqvae.listener, WordCritic)
+    who = given["said"], given["label"], given["label"]
     assert gradients(lambda: vqvae.listener.told(heard, given["said"]), [vqvae.listener])
     assert not gradients(lambda: vqvae.listener.pretended(vqvae.decoder(code, given), given["said"]), [vqvae.listener])
     with tf.GradientTape() as tape:
-        paid = vqvae._said(heard, vqvae.decoder(code, given), given["said"])
+        paid = vqvae._said(heard, vqvae.decoder(code, given), *who)
     of_code, of_decoder = tape.gradient(paid, [code, vqvae.decoder.leave.kernel])
     assert min(np.abs(of_code).max(), np.abs(of_decoder).max()) > 1e-6
     vqvae.said_weight = 0.0  # then nothing but its own lesson is left, of which the decoder has no part
-    assert not gradients(lambda: vqvae._said(heard, vqvae.decoder(code, given), given["said"]), [vqvae.decoder])
+    assert not gradients(lambda: vqvae._said(heard, vqvae.decoder(code, given), *who), [vqvae.decoder])
     with pytest.raises(ValueError, match="no 'said' in the batch"):
         vqvae._conversion(code, batch())
 
 
 def test_what_is_said_is_the_source_s_and_adds_to_the_rest():
     vqvae, calls = model(weight=0.25, said_weight=2.0), []
-    quiet, z_q = model(weight=0.25), tf.zeros((6, 10, 4))
+    quiet, z_q, targets = model(weight=0.25), tf.zeros((6, 10, 4)), []
 
     class Listening:
+        num_words = WORDS
+
         def told(self, frames, word):
             calls.append(("told", np.asarray(frames), np.asarray(word)))
             return ops.convert_to_tensor(3.0)
@@ -144,44 +147,49 @@ def test_what_is_said_is_the_source_s_and_adds_to_the_rest():
     made = []
     for one in (vqvae, quiet):
         one.critic.told = lambda frames, speaker: ops.zeros(())
-        one.critic.pretended = lambda frames, speaker: made.append(np.asarray(frames)) or ops.zeros(())
+        one.critic.pretended = lambda frames, speaker: (
+            made.append(np.asarray(frames)) or targets.append(np.asarray(speaker)) or ops.zeros(())
+        )
         one.content_weight = 0.0
     paid, before = float(vqvae._conversion(z_q, given)), float(quiet._conversion(z_q, given))
     assert paid - before == pytest.approx(3.0 + 2.0 * 5.0)
     assert [kind for kind, *_ in calls] == ["told", "pretended"]
     np.testing.assert_allclose(calls[0][1], vqvae.likelihood.frames(given["x"]), atol=1e-5)
     np.testing.assert_array_equal(calls[1][1], made[0])
-    for _, _, word in calls:
-        np.testing.assert_array_equal(word, given["said"])
+    for (_, _, label), speaker in zip(calls, (given["label"], targets[0]), strict=True):
+        np.testing.assert_array_equal(label, WORDS * np.asarray(speaker) + given["said"])
 
 
-def test_the_listener_learns_words_whoever_says_them():
-    """Word w: a band of sound that moves up or down, or stays; the voice shifts it."""
-    listener, rng = WordCritic(3, 8000, 40, units=8, seed=0), np.random.default_rng(0)
+def test_the_listener_learns_the_words_of_each_speaker():
+    """Word w of speaker 0: a band of sound that moves down, stays or moves up; of speaker 1 the other way round."""
+    listener, rng = WordCritic(3, 2, 8000, 40, units=8, seed=0), np.random.default_rng(0)
 
-    def examples(count, shift):
-        word = rng.integers(0, 3, count)
-        slope, start = (word - 1) * 0.4, 18 + shift
+    def examples(count):
+        word, speaker = rng.integers(0, 3, count), rng.integers(0, 2, count)
+        slope, start = (word - 1) * (1 - 2 * speaker) * 0.4, 18 + rng.integers(-2, 3)
         place = start + slope[:, None] * (np.arange(20) - 10)
         near = np.exp(-np.square(np.arange(40) - place[..., None]) / 8)
-        return (-10 + 8 * near).astype(np.float32), word.astype(np.int32)
+        return (-10 + 8 * near).astype(np.float32), (3 * speaker + word).astype(np.int32)
 
     listener.build((None, None, 40))
     optimizer = keras.optimizers.Adam(1e-2)
 
     @tf.function
-    def step(frames, word):
+    def step(frames, label):
         with tf.GradientTape() as tape:
-            paid = listener.told(frames, word)
+            paid = listener.told(frames, label)
         weights = listener.trainable_variables
         optimizer.apply(tape.gradient(paid, [v.value for v in weights]), weights)
 
     for _ in range(150):
-        step(*examples(24, rng.integers(-3, 1)))
-    frames, word = examples(200, 2)  # a voice that it has not heard
-    assert (np.asarray(listener(frames)).argmax(-1) == word).mean() > 0.9
+        step(*examples(24))
+    frames, label = examples(200)
+    assert float(listener.told(frames, label)) < 0.3 < np.log(3) < float(listener.told(frames, (label + 3) % 6))
+    logits = rng.normal(size=(4, 6)).astype(np.float32)
+    expected = [np.log(np.exp(row[3:]).sum()) - row[3 + w] for row, w in zip(logits, (0, 1, 2, 1), strict=True)]
+    assert float(listener.nats(logits, np.array([3, 4, 5, 4]))) == pytest.approx(np.mean(expected), rel=1e-5)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(listener))
-    assert copy(frames).shape == (200, 3)
+    assert copy(frames).shape == (200, 6)
 
 
 def recordings(names):

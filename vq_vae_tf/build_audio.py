@@ -103,7 +103,7 @@ def _conversion(config: Config, num_speakers: int, num_words: int, bins: int, pr
     weights = {"conversion_weight": audio.conversion_weight, "content_weight": audio.content_weight}
     if not audio.said_weight:
         return {"critic": critic, **weights}
-    listener = WordCritic(num_words, audio.sample_rate, bins, name="listener", dtype=precision)
+    listener = WordCritic(num_words, num_speakers, audio.sample_rate, bins, name="listener", dtype=precision)
     return {"critic": critic, "listener": listener, "said_weight": audio.said_weight, **weights}
 
 

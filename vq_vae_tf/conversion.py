@@ -20,8 +20,8 @@ class ConversionVQVAE(VQVAE):
     mean of -log C(t | y), which trains encoder and decoder alone; and content_weight times the mean of
     (E(y) - sg z_q)^2, so that what is said in the other voice would have the same codes. Class N + t: frames made in
     the voice of t; E: the encoder, as it hears in inference. Where a batch says what is said, word w under "said",
-    a second critic W learns the mean of -log W(w | x), from recordings alone, and said_weight times the mean of
-    -log W(w | y) trains encoder and decoder alone.
+    a second critic W learns the mean of -log W(w | s, x), from recordings alone, and said_weight times the mean of
+    -log W(w | t, y) trains encoder and decoder alone.
     After: ACVAE-VC (Kameoka et al. 2018, arXiv 1808.05092); a critic of 2 N classes: arXiv 2008.12604; content that
     stays: the cycle of StarGAN-VC (arXiv 1806.02169), in the codes' space.
     Differs from the paper: in section 4.3 another voice is another number for the decoder, which never trained on the
@@ -92,13 +92,14 @@ class ConversionVQVAE(VQVAE):
         kept = ops.cast(self.encoder.again(made), "float32") - ops.stop_gradient(ops.cast(z_q, "float32"))
         voice, content = critic.pretended(made, target), ops.mean(ops.square(kept))
         paid = 0.5 * learnt + self.conversion_weight * voice + self.content_weight * content
-        return paid if self.listener is None else paid + self._said(real, made, given.get("said"))
+        return paid if self.listener is None else paid + self._said(real, made, given.get("said"), speaker, target)
 
-    def _said(self, real: Any, made: Any, word: Any) -> Any:
+    def _said(self, real: Any, made: Any, word: Any, speaker: Any, target: Any) -> Any:
         """What the listener pays for the word in a recording, and the decoder for the same word in another voice."""
         if word is None:
             raise ValueError(f"{self.name}: a listener, and no 'said' in the batch; expected the word, int32 [batch].")
-        return self.listener.told(real, word) + self.said_weight * self.listener.pretended(made, word)
+        spoken, meant = (ops.cast(word, "int32") + self.listener.num_words * who for who in (speaker, target))
+        return self.listener.told(real, spoken) + self.said_weight * self.listener.pretended(made, meant)
 
     def get_config(self) -> dict[str, Any]:
         """The parts, serialised, the weights and the seed."""

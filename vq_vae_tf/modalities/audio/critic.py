@@ -13,7 +13,7 @@ from vq_vae_tf.modalities.audio.voices import OtherVoices
 _FAINTEST = -11.0  # nats of power: below it, silence as recorded and as made look alike
 _LOUDNESS = (-3.0, 1.0)  # nats of power
 _MIDDLE, _SPREAD = -8.0, 4.0  # about the mean and standard deviation of what is heard, silence too
-_STRETCH = 0.15  # of frequency, as between speakers
+_STRETCH = 0.05  # of frequency
 _NOISE = 0.5  # nats of power: frames as made are smoother than as recorded
 
 
@@ -64,13 +64,17 @@ class FrameCritic(keras.layers.Layer):
 
     def told(self, frames: Any, label: Any) -> Any:
         """-log p(class | frames) in nats, a mean, to train the critic by; `label` int32 `[batch]`: the class."""
-        return _nats(self(frames), label)
+        return self.nats(self(frames), label)
 
     def pretended(self, frames: Any, label: Any) -> Any:
         """The same, to train by what made the frames: no gradient reaches the critic's weights."""
         weights = [ops.stop_gradient(v.value) for v in self.trainable_variables]
         logits, _ = self.stateless_call(weights, [v.value for v in self.non_trainable_variables], frames)
-        return _nats(logits, label)
+        return self.nats(logits, label)
+
+    def nats(self, logits: Any, label: Any) -> Any:
+        """-log p(class | logits), a mean."""
+        return ops.mean(ops.sparse_categorical_crossentropy(label, logits, from_logits=True))
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -98,25 +102,35 @@ class VoiceCritic(FrameCritic):
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class WordCritic(FrameCritic):
-    """A class for every word; a place before the mean sees 61 frames.
+    """Which word a speaker says: class s * num_words + w is word w of speaker s, log p(w | s, frames) is what counts.
 
-    Every example is heard as another person's, into another microphone, with noise on every band: a word
-    is to be named whoever says it, and not by what a decoder's frames have and no recording has.
+    So what is made in a voice has to be that word as the speaker says it. A place before the mean sees 61 frames.
+
+    Every example is heard with a slightly stretched voice, through another microphone, with noise on every band: a word
+    is not to be named by what a decoder's frames have and no recording has.
     After: the auxiliary classifier of ACVAE-VC (Kameoka et al. 2018, arXiv 1808.05092).
     Differs from the paper: it names what is said, where that is known; there the codes are trusted to keep it.
 
     Args:
-        num_words: classes.
+        num_words, num_speakers: words of a speaker, speakers.
         rate, bins: of the frames, see `LogMel`.
         units: channels of the first convolution; the others have twice as many.
         seed: of what is drawn.
     """
 
     def __init__(
-        self, num_words: int, rate: int, bins: int, units: int = 64, seed: int | None = None, **kwargs: Any
+        self,
+        num_words: int,
+        num_speakers: int,
+        rate: int,
+        bins: int,
+        units: int = 64,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_words, (units, 2 * units, 2 * units, 2 * units), 5, seed, **kwargs)
-        self.num_words, self.rate, self.bins, self.units = num_words, rate, bins, units
+        super().__init__(num_words * num_speakers, (units, 2 * units, 2 * units, 2 * units), 5, seed, **kwargs)
+        self.num_words, self.num_speakers = num_words, num_speakers
+        self.rate, self.bins, self.units = rate, bins, units
         self.voices = OtherVoices(rate, bins, _STRETCH, seed, name="voices", dtype="float32")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -129,11 +143,13 @@ class WordCritic(FrameCritic):
         heard = self.voices(ops.cast(frames, "float32"), training=True)
         return super().call(heard + _NOISE * keras.random.normal(ops.shape(heard), seed=self.seeds))
 
+    def nats(self, logits: Any, label: Any) -> Any:
+        """-log p(word | speaker, logits), a mean; the label says both."""
+        of_speakers = ops.reshape(logits, (-1, self.num_speakers, self.num_words))
+        speaker = ops.one_hot(label // self.num_words, self.num_speakers, dtype=logits.dtype)
+        return super().nats(ops.sum(of_speakers * speaker[:, :, None], axis=1), label % self.num_words)
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("num_words", "rate", "bins", "units", "seed")
+        names = ("num_words", "num_speakers", "rate", "bins", "units", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _nats(logits: Any, label: Any) -> Any:
-    return ops.mean(ops.sparse_categorical_crossentropy(label, logits, from_logits=True))
