@@ -37,8 +37,8 @@ def seconds(function: Callable, repeats: int = REPEATS) -> float:
     return statistics.median(times)
 
 
-def sampler(network, batch_size, xla):
-    compiled = tf.function(lambda seed: sample(network, batch_size, seed), jit_compile=xla)
+def sampler(network, batch_size, xla, condition=None):
+    compiled = tf.function(lambda seed: sample(network, batch_size, seed, condition), jit_compile=xla)
     return lambda: compiled(tf.constant(SEED)).numpy()
 
 
@@ -80,12 +80,16 @@ def pixelcnn(side, batch_size, layers, features):
     print(f"  symbols that naive draws otherwise: {differing_symbols(network, symbols)} of {symbols.size}")
 
 
-def wavenet(length, layers, features):
-    network = WaveNet(256, (length,), num_layers=layers, features=features, dilation_cycle=10)
+def wavenet(length, layers, features, hop=0):
+    """hop: steps that share a vector of a map of codes as wide as the network; 0: no map."""
+    sizes = {"condition_features": features, "condition_stride": hop} if hop else {}
+    network = WaveNet(256, (length,), num_layers=layers, features=features, dilation_cycle=10, **sizes)
     network.build()
-    print(f"WaveNet, {layers} layers x {features}, 256 symbols, batch 1, {length} steps")
+    condition = {"map": tf.random.normal((1, length // hop, features), seed=SEED)} if hop else None
+    heard = f"codes of {hop} steps" if hop else "no codes"
+    print(f"WaveNet, {layers} layers x {features}, {heard}, 256 symbols, batch 1, {length} steps")
     for xla in (True, False):
-        rate = length / seconds(sampler(network, 1, xla))
+        rate = length / seconds(sampler(network, 1, xla, condition))
         mode = "XLA" if xla else "graph"
         print(f"  cached, {mode:5}        {rate:9.0f} steps/s   {rate / 16_000:6.2f} x real time at 16 kHz", flush=True)
 
@@ -99,6 +103,7 @@ def main():
         pixelcnn(*((6, 2, 2, 8) if chosen.quick else (32, 16, 10, 64)))
     if chosen.only != "pixelcnn":
         wavenet(*((40, 3, 8) if chosen.quick else (16_000, 20, 64)))
+        wavenet(*((40, 3, 8, 4) if chosen.quick else (16_000, 10, 64, 64)))  # the decoder of fsdd_wavenet.flags
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from vq_vae_tf import build
+from vq_vae_tf import build, build_audio
 from vq_vae_tf import config as config_lib
-from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL
@@ -29,7 +28,7 @@ def recipes_of(modality):
 @pytest.mark.parametrize("path", recipes_of("audio"), ids=lambda p: p.stem)
 def test_audio_recipe_builds(path):
     config = config_of(path)
-    vqvae = build_audio_vqvae(config, 6)
+    vqvae = build_audio.build_audio_vqvae(config, 6, num_words=10)
     codes = vqvae.encode(keras.ops.zeros((1, config.audio.window)))
     assert tuple(codes.shape) == (1, config.audio.window // vqvae.encoder.hop)
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, tuple(codes.shape[1:]), None, 6, (), "", {})
@@ -109,3 +108,12 @@ def test_every_quantizer_can_be_asked_for(name):
     terms = vqvae.loss_terms(keras.ops.ones((2, 8, 8, 3), "uint8"), training=True)
     assert keras.ops.isfinite(terms["loss"])
     assert vqvae.quantizer.num_codes == 16
+
+
+def test_the_wavenet_decoder_of_spoken_digits_fits_into_a_core_s_cache():
+    """Each sample drawn reads every weight once: beyond 2 MB, the second-level cache, a step takes twice as long."""
+    config = config_of(config_lib.recipes_directory() / "fsdd_wavenet.flags")
+    network = build_audio.build_audio_likelihood(config).network
+    network.build()
+    assert network.receptive_field >= 1024
+    assert 4 * network.count_params() < 1.5e6

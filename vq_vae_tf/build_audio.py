@@ -13,7 +13,7 @@ from vq_vae_tf.build import build_quantizer, decoder_network, model_sizes
 from vq_vae_tf.config import Config
 from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.modalities.audio.critic import VoiceCritic
+from vq_vae_tf.modalities.audio.critic import VoiceCritic, WordCritic
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
 from vq_vae_tf.modalities.audio.likelihood import AudioLikelihood, LogMelGaussian, Spectral
@@ -37,8 +37,9 @@ def build_audio_likelihood(config: Config, precision: str = "float32") -> AudioL
         num_layers=audio.wavenet_layers,
         dilation_cycle=audio.wavenet_cycle,
         logistics=audio.wavenet_logistics,
+        condition_stride=audio.wavenet_hop,
     )
-    return AutoregressiveWaveform(network, name="likelihood")
+    return AutoregressiveWaveform(network, audio.wavenet_temperature, name="likelihood")
 
 
 def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) -> keras.layers.Layer:
@@ -57,8 +58,11 @@ def audio_strides(config: Config) -> list[int]:
     return [int(part) for part in config.audio.audio_strides.split(",")]
 
 
-def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32") -> VQVAE:
-    """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy."""
+def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float32", num_words: int = 0) -> VQVAE:
+    """The VQ-VAE for waveforms `[window]` of so many speakers, with its weights created, under a dtype policy.
+
+    num_words: how many words the training batches tell apart, with --said_weight.
+    """
     strides = audio_strides(config)
     hop = math.prod(strides)
     if config.audio.window % hop:
@@ -67,9 +71,9 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
             f"give a multiple of {hop}."
         )
     quantizer = build_quantizer(config, (config.audio.window // hop,))
+    up = _upsampling(config, strides)
     likelihood = build_audio_likelihood(config, precision)
     sizes = model_sizes(config, precision)
-    up = _upsampling(config, strides)
     voice: dict[str, Any] = {"num_speakers": num_speakers, "jitter": config.audio.code_jitter}
     parts = (
         _audio_encoder(config, quantizer.embedding_dim, {"strides": strides, **sizes}),
@@ -77,16 +81,18 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
         AudioDecoder(likelihood.outputs, up, **voice, name="decoder", **sizes),
         likelihood,
     )
-    converting = _conversion(config, num_speakers, precision)
+    converting = _conversion(config, num_speakers, num_words, likelihood.outputs, precision)
     vqvae = (ConversionVQVAE if converting else VQVAE)(*parts, **converting, name="vqvae", dtype=precision)
     vqvae.build((None, config.audio.window))
     return vqvae
 
 
-def _conversion(config: Config, num_speakers: int, precision: str) -> dict[str, Any]:
+def _conversion(config: Config, num_speakers: int, num_words: int, bins: int, precision: str) -> dict[str, Any]:
     """What `ConversionVQVAE` takes beside the parts; nothing where no conversion is trained. Raises: UserError."""
     audio = config.audio
     if not audio.conversion_weight:
+        if audio.said_weight:
+            raise UserError(f"--said_weight={audio.said_weight:g} is of what --conversion_weight makes; give both.")
         return {}
     if audio.audio_decoder != "logmel" or num_speakers < 2:
         raise UserError(
@@ -94,18 +100,39 @@ def _conversion(config: Config, num_speakers: int, precision: str) -> dict[str, 
             f"{num_speakers} speakers; it is for log-mel frames of at least two: give --audio_decoder=logmel, or 0."
         )
     critic = VoiceCritic(num_speakers, name="critic", dtype=precision)
-    return {"critic": critic, "conversion_weight": audio.conversion_weight, "content_weight": audio.content_weight}
+    weights = {"conversion_weight": audio.conversion_weight, "content_weight": audio.content_weight}
+    if not audio.said_weight:
+        return {"critic": critic, **weights}
+    listener = WordCritic(num_words, num_speakers, audio.sample_rate, bins, name="listener", dtype=precision)
+    return {"critic": critic, "listener": listener, "said_weight": audio.said_weight, **weights}
 
 
 def _upsampling(config: Config, strides: list[int]) -> list[int]:
-    """Strides that the decoder undoes: the hop of log-mel frames, which is no convolution's, in factors of about 4."""
+    """Strides that the decoder undoes: the hop of log-mel frames, which is no convolution's, in factors of about 4.
+
+    What samples share of a WaveNet's map is left undone.
+    """
     if config.audio.audio_decoder == "logmel":
         return strides[1:]
+    hop = config.audio.wavenet_hop if config.audio.audio_decoder == "wavenet" else 1
     if config.audio.audio_input == "waveform":
-        return strides
+        return _less(strides, hop)
     factors, rest = [], strides[0]
     for factor in (4, 2, 3, 5, 7):
         while rest % factor == 0:
             factors.append(factor)
             rest //= factor
-    return [*factors, *([rest] if rest > 1 else []), *strides[1:]]
+    return _less([*factors, *([rest] if rest > 1 else []), *strides[1:]], hop)
+
+
+def _less(strides: list[int], hop: int) -> list[int]:
+    """Strides without the factors of `hop`, from the first on. Raises: UserError."""
+    left, rest = list(strides), hop
+    for i, stride in enumerate(strides):
+        shared = math.gcd(stride, rest)
+        left[i], rest = stride // shared, rest // shared
+    if rest > 1:
+        raise UserError(
+            f"--wavenet_hop={hop} does not divide the {math.prod(strides)} samples of a code; give a divisor of them."
+        )
+    return [stride for stride in left if stride > 1]

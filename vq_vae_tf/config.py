@@ -111,12 +111,24 @@ class AudioConfig:
         "with --conversion_weight: how much the encoder has to find the same codes in the other voice",
         minimum=0.0,
     )
+    said_weight: float = _option(
+        0.0,
+        "with --conversion_weight: a second critic, who learns to name what is said, has to name it in the other voice "
+        "too; nats per sample for a nat; recordings are called WORD_ANYTHING",
+        minimum=0.0,
+    )
     code_jitter: float = _option(
         0.0, "of audio: probability that the decoder gets a neighbour in place of a code", minimum=0.0, maximum=0.9
     )
     wavenet_units: int = _option(64, "channels of the WaveNet decoder", minimum=1)
     wavenet_layers: int = _option(20, "layers of the WaveNet decoder", minimum=1)
     wavenet_cycle: int = _option(10, "layers after which its dilation starts again at 1", minimum=1)
+    wavenet_hop: int = _option(
+        1, "samples that share a vector of what the WaveNet decoder hears of the codes; more is faster", minimum=1
+    )
+    wavenet_temperature: float = _option(
+        1.0, "of the WaveNet decoder's draws; below 1 with less noise than recordings", minimum=1e-6, identity=False
+    )
     wavenet_logistics: int = _option(
         0, "logistics that the WaveNet decoder mixes over the mu-law levels; 0: a softmax, as in the paper", minimum=0
     )

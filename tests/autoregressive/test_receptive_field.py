@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet
+from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample, sample_naive
 
 
 def _seen(network, position, threshold=1e-7):
@@ -71,3 +71,38 @@ def test_sizes_that_cannot_be_are_named():
         GatedPixelCNN(2, (3,))
     with pytest.raises(ValueError, match="needs a grid axis"):
         WaveNet(2, (3,), num_channels=3)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_map_that_sites_share_is_the_same_map_repeated(stride):
+    """In the full pass and step by step: the network with one vector a site is the oracle."""
+    sizes = {"features": 8, "num_layers": 4, "dilation_cycle": 3, "condition_features": 3}
+    shared, each = WaveNet(5, (12,), condition_stride=stride, **sizes), WaveNet(5, (12,), **sizes)
+    rng = np.random.default_rng(0)
+    symbols = rng.integers(0, 5, (2, 12)).astype(np.int32)
+    features = rng.normal(size=(2, 12 // stride, 3)).astype(np.float32)
+    repeated = np.repeat(features, stride, axis=1)
+    shared.build()
+    each.build()
+    each.set_weights(shared.get_weights())
+    expected = ops.convert_to_numpy(each(symbols, {"map": repeated}))
+    np.testing.assert_allclose(shared(symbols, {"map": features}), expected, atol=1e-5)
+    cache = shared.init_cache(2, {"map": features})
+    for position in range(12):
+        previous = symbols[:, max(position - 1, 0)]
+        logits, cache = shared.step(previous, cache, ops.convert_to_tensor(position, dtype="int32"))
+        np.testing.assert_allclose(ops.convert_to_numpy(logits), expected[:, position], atol=1e-5)
+    drawn = sample(shared, 2, 3, {"map": features})
+    np.testing.assert_array_equal(drawn, sample_naive(shared, 2, 3, {"map": features}))
+    np.testing.assert_array_equal(drawn, sample(each, 2, 3, {"map": repeated}))
+    copy = WaveNet.from_config(shared.get_config())
+    assert copy.condition_grid == (12 // stride,)
+
+
+def test_a_map_that_does_not_fit_the_sequence_is_refused():
+    with pytest.raises(ValueError, match="condition_stride=5 over"):
+        WaveNet(2, (12,), condition_features=2, condition_stride=5)
+    with pytest.raises(ValueError, match="condition_stride=2 over"):
+        WaveNet(2, (4, 4), condition_features=2, condition_stride=2)
+    with pytest.raises(ValueError, match=r"map'\] of shape \(1, 12, 2\) given"):
+        WaveNet(2, (12,), condition_features=2, condition_stride=4)(np.zeros((1, 12)), {"map": np.zeros((1, 12, 2))})

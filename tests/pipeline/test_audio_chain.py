@@ -14,6 +14,7 @@ import tensorflow as tf
 from vq_vae_tf import config
 from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.commands import convert, sample, train
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.conversion import convert as converted
 
@@ -32,7 +33,7 @@ def voices(tmp_path_factory):
     for pitch, speaker in ((300, "high"), (120, "low")):
         for take in range(4):
             t = np.arange(300 + 40 * take) / RATE
-            write_wav(folder / speaker / f"1_{take}.wav", 0.5 * np.sin(2 * np.pi * pitch * t), RATE)
+            write_wav(folder / speaker / f"{1 + take % 2}_{take}.wav", 0.5 * np.sin(2 * np.pi * pitch * t), RATE)
     return folder
 
 
@@ -41,13 +42,17 @@ def call(monkeypatch, module, name, *argv):
     return module.main()
 
 
-CONVERTED = ["--audio_input=logmel", "--audio_strides=16", "--conversion_weight=0.1"]
+OF_DECODER = {
+    "spectral": [],
+    "wavenet": ["--wavenet_hop=8", "--wavenet_temperature=0.8"],
+    "logmel": ["--audio_input=logmel", "--audio_strides=16", "--conversion_weight=0.1", "--said_weight=0.1"],
+}
 
 
-@pytest.mark.parametrize("decoder", ["spectral", "wavenet", "logmel"])
+@pytest.mark.parametrize("decoder", sorted(OF_DECODER))
 def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
-    flags = [f"--{part}" for part in SMALL.split()] + (CONVERTED if decoder == "logmel" else [])
+    flags = [f"--{part}" for part in SMALL.split()] + OF_DECODER[decoder]
     typed = [*flags, f"--dataset=folder:{voices}", f"--workdir={workdir}", f"--audio_decoder={decoder}"]
     assert call(monkeypatch, train, "train", *typed) == 0
     scores = json.loads((workdir / "evaluation.json").read_text())
@@ -59,7 +64,7 @@ def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
         call(monkeypatch, sample, "sample", f"--workdir={workdir}", "--classes=low", f"--output={tmp_path}/a.wav") == 0
     )
     assert (tmp_path / "a-low.wav").exists()
-    spoken, said = str(voices / "high" / "1_3.wav"), tmp_path / "said.wav"
+    spoken, said = str(voices / "high" / "2_3.wav"), tmp_path / "said.wav"
     asked = [f"--workdir={workdir}", f"--input={spoken}", f"--output={said}"]
     assert call(monkeypatch, convert, "convert", *asked, "--speaker=low") == 0
     assert read_sound(said, RATE).shape == (420,)
@@ -97,6 +102,12 @@ def test_chunks_give_what_the_whole_gives(values, time, chunk, chaotic):
     assert (difference > 2e-4 * np.abs(whole).max()).mean() <= chaotic
     assert difference.mean() <= 0.02 * np.abs(whole).mean()
     assert converted(vqvae, x[:3], 1, 80).shape == (3,)
+
+
+def test_a_map_that_does_not_divide_a_code_is_refused():
+    flags = {"audio_strides": "2,2,4", "window": 80, "wavenet_hop": 3}
+    with pytest.raises(UserError, match="--wavenet_hop=3 does not divide the 16 samples of a code"):
+        build_audio_vqvae(config.replace(config.Config(), **flags), 2)
 
 
 def test_two_hours_are_heard_a_part_at_a_time():

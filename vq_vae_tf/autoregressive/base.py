@@ -28,7 +28,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
         num_channels: None when every axis of `symbol_shape` is a grid axis; otherwise the size of its last axis,
             whose symbols are predicted in order at each site.
         num_labels: number of classes of `condition["label"]`, int32 `[batch]`; 0: not used.
-        condition_features: channels of `condition["map"]`, float `[batch, *grid, condition_features]`; 0: not used.
+        condition_features: channels of `condition["map"]`, float `[batch, *condition_grid, condition_features]`; 0: not
+            used.
         features: width of the embeddings and of the trunk.
         head_features: width of the head's hidden layer; 0: the same as `features`.
         dropout: rate inside the blocks of the trunk.
@@ -94,6 +95,11 @@ class AutoregressiveNetwork(keras.layers.Layer):
     def context_features(self) -> int:
         """Width of a context."""
         return self.features
+
+    @property
+    def condition_grid(self) -> tuple:
+        """The grid of `condition["map"]`: that of the sites."""
+        return self.grid
 
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
         """Contexts `[batch, *grid, features]` from site embeddings of the same shape, each from earlier sites only."""
@@ -215,7 +221,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         return ops.cast(label, "int32")
 
     def _checked_map(self, features: Any) -> Tensor:
-        expected = (*self.grid, self.condition_features)
+        expected = (*self.condition_grid, self.condition_features)
         given = None if features is None else tuple(features.shape)
         if given is None or given[1:] != expected:
             raise ValueError(f"{self.name}: condition['map'] of shape {given} given; expected [batch, {expected}]")

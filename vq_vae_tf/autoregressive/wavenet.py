@@ -63,7 +63,12 @@ class WaveNet(AutoregressiveNetwork):
         num_layers: residual layers.
         dilation_cycle: layers until the dilation starts again at 1.
         skip_features: width of the skips, which are summed into the head's context; 0: the same as `features`.
+        condition_stride: sites of a sequence that share a vector of the map (WaveNet, section 2.5: y = f(h), by
+            repetition): then a layer projects the map once for all of them.
         others: see `AutoregressiveNetwork`.
+
+    Raises:
+        ValueError: a condition_stride that does not divide the sequence, or one for a grid of more axes.
     """
 
     def __init__(
@@ -72,10 +77,15 @@ class WaveNet(AutoregressiveNetwork):
         num_layers: int = 20,
         dilation_cycle: int = 10,
         skip_features: int = 0,
+        condition_stride: int = 1,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.num_layers = num_layers
+        if condition_stride > 1 and (len(self.grid) > 1 or self.num_sites % condition_stride):
+            raise ValueError(
+                f"{self.name}: condition_stride={condition_stride} over {self.grid}; expected a divisor of one length."
+            )
+        self.num_layers, self.condition_stride = num_layers, condition_stride
         self.dilation_cycle = dilation_cycle
         self.skip_features = skip_features or self.features
         self.dilations = [2 ** (i % dilation_cycle) for i in range(num_layers)]
@@ -87,6 +97,11 @@ class WaveNet(AutoregressiveNetwork):
     def context_features(self) -> int:
         """The head reads the sum of the skips."""
         return self.skip_features
+
+    @property
+    def condition_grid(self) -> tuple:
+        """One vector for so many sites as share it."""
+        return self.grid if self.condition_stride == 1 else (self.num_sites // self.condition_stride,)
 
     @property
     def receptive_field(self) -> int:
@@ -104,7 +119,7 @@ class WaveNet(AutoregressiveNetwork):
         features = self._flat_map(condition)
         skips = 0.0
         for block, dilation in zip(self.blocks, self.dilations, strict=True):
-            terms = [] if block.map is None else [block.map(features)]
+            terms = [] if block.map is None else [ops.repeat(block.map(features), self.condition_stride, axis=1)]
             if block.label is not None:
                 terms.append(block.label(condition["label"])[:, None, :])
             x, skip = block(x, causal_taps(x, 2, axis=1, dilation=dilation), terms, training=training)
@@ -117,7 +132,7 @@ class WaveNet(AutoregressiveNetwork):
         return {
             "rings": [ops.zeros((d, *shape), dtype=self.compute_dtype) for d in self._ring_sizes()],
             "terms": [[block.label(condition["label"])] if block.label is not None else [] for block in self.blocks],
-            "map": self._flat_map(condition),
+            "map": self._map_to_read(condition),
         }
 
     def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[Tensor, dict]:
@@ -126,14 +141,12 @@ class WaveNet(AutoregressiveNetwork):
         The input of site `t` goes to slot `t % size`, then that of site `t - dilation` is read. In this order XLA
         updates the ring in place; reading first made it copy every ring twice a step.
         """
-        features = ops.take(cache["map"], site, axis=1) if self.condition_features else None
-        x, skips, rings = previous, 0.0, []
+        x, skips, rings, heard = previous, 0.0, [], self._heard(cache["map"], site)
         for i, (block, size) in enumerate(zip(self.blocks, self._ring_sizes(), strict=True)):
             ring = ops.slice_update(cache["rings"][i], (site % size, 0, 0), x[None])
             rings.append(ring)
             taps = ops.concatenate([ops.take(ring, (site + 1) % size, axis=0), x], axis=-1)
-            terms = [] if block.map is None else [block.map(features)]
-            x, skip = block(x, taps, terms + cache["terms"][i])
+            x, skip = block(x, taps, heard[i] + cache["terms"][i])
             skips = skips + skip
         return ops.relu(skips), {**cache, "rings": rings}
 
@@ -144,9 +157,29 @@ class WaveNet(AutoregressiveNetwork):
     def _flat_map(self, condition: dict) -> Any:
         if not self.condition_features:
             return ()
-        return ops.reshape(condition["map"], (-1, self.num_sites, self.condition_features))
+        sites = self.num_sites // self.condition_stride
+        return ops.reshape(condition["map"], (-1, sites, self.condition_features))
+
+    def _map_to_read(self, condition: dict) -> Any:
+        """What `_heard` reads: the map, or what it adds in all layers where sites share it."""
+        features = self._flat_map(condition)
+        if not self.condition_features or self.condition_stride == 1:
+            return features
+        return ops.concatenate([project(features) for project in self._maps()], axis=-1)
+
+    def _heard(self, features: Any, site: Tensor) -> list:
+        """What the map adds at a site, a list of terms for each block."""
+        if not self.condition_features:
+            return [[] for _ in self.blocks]
+        vector = ops.take(features, site // self.condition_stride, axis=1)
+        if self.condition_stride == 1:
+            return [[project(vector)] for project in self._maps()]
+        return [[part] for part in ops.split(vector, self.num_layers, axis=-1)]
+
+    def _maps(self) -> list[keras.layers.Layer]:
+        return [block.map for block in self.blocks if block.map is not None]
 
     def get_config(self) -> dict:
         """Constructor arguments."""
-        names = ("num_layers", "dilation_cycle", "skip_features")
+        names = ("num_layers", "dilation_cycle", "skip_features", "condition_stride")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class AudioModality(Modality):
 
     def open_data(self, config: Config) -> AudioData:
         """See `Modality`."""
-        return _opened(config, config.data.dataset, config.audio.audio_holdout, config.data.validation_size)
+        data = _opened(config, config.data.dataset, config.audio.audio_holdout, config.data.validation_size)
+        return replace(data, telling=config.audio.said_weight > 0)
 
     def open_other(self, run: Run, dataset: str) -> AudioData:
         """Sounds of another folder, at the rate of the run's; a tenth of them is called test."""
@@ -56,7 +58,7 @@ class AudioModality(Modality):
 
     def build_vqvae(self, config: Config, data: AudioData, precision: str = "float32") -> VQVAE:
         """See `Modality`."""
-        return build_audio_vqvae(config, len(data.class_names), precision)
+        return build_audio_vqvae(config, len(data.class_names), precision, len(data.words) if data.telling else 0)
 
     def summaries(self, data: AudioData) -> Summarize:
         """See `Modality`."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.autoregressive import WaveNet
+from vq_vae_tf.autoregressive import WaveNet, sample
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.modalities.audio.decoder import AudioDecoder
 from vq_vae_tf.modalities.audio.encoder import AudioEncoder
@@ -90,6 +90,16 @@ def test_draws_follow_the_seed_and_the_map():
     levels = np.asarray(mu_law_decode(np.arange(4), 4))
     drawn = np.asarray(likelihood.sample(params, 3))
     assert np.abs(drawn[..., None] - levels).min(-1).max() < 1e-6
+
+
+def test_what_is_decoded_is_a_draw_at_the_temperature():
+    likelihood, params = wavenet(), noise(4, 6, 3)
+    np.testing.assert_array_equal(likelihood.mean(params), likelihood.sample(params, 0))
+    cold = AutoregressiveWaveform(likelihood.network, 1e-3)
+    likeliest = sample(likelihood.network, 4, 0, {"map": params}, top_k=1)
+    np.testing.assert_array_equal(cold.mean(params), mu_law_decode(likeliest, 4))
+    np.testing.assert_array_equal(cold.sample(params, 0), likelihood.sample(params, 0))
+    assert AutoregressiveWaveform.from_config(cold.get_config()).temperature == 1e-3
 
 
 def test_a_network_that_is_not_conditioned_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ class Recordings:
 class AudioData:
     """Sounds at one rate, cut into windows of one length; the label is the speaker.
 
-    Batches are dicts: "x" float32 `[batch, window]` in [-1, 1] and "label" int32 `[batch]`. An example of `examples` is
+    Batches are dicts: "x" float32 `[batch, window]` in [-1, 1] and "label" int32 `[batch]`; if `telling`, those of
+    training have "said" int32 `[batch]`, the place in `words` of what is said. An example of `examples` is
     a piece of a recording, in order, nothing left out; the last piece of each is followed by silence.
     sizes: split -> number of pieces. skipped: unreadable files left out. root: the folder that names of recordings are
     in, where they are files.
@@ -75,6 +77,20 @@ class AudioData:
     recordings: Mapping[str, Recordings] = field(repr=False)
     skipped: int = 0
     root: Path | None = None
+    telling: bool = False
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What is said in recordings for training: their names up to the first "_". Raises: UserError."""
+        names = self.split("train").names
+        found = tuple(sorted({_word(name) for name in names}))
+        if len(found) < 2 or "" in found:
+            wrong = next((name for name in names if not _word(name)), names[0])
+            raise UserError(
+                f"--said_weight: data set {self.name!r} does not say what is said in {wrong}; expected recordings "
+                "called WORD_ANYTHING, of two words or more, or --said_weight=0."
+            )
+        return found
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -109,7 +125,11 @@ class AudioData:
         augment: also draws the loudness, -6 dB to 0 dB.
         """
         recordings = self.split("train")
-        store = ArrayStore.of(recordings.windows(self.window))
+        windows = recordings.windows(self.window)
+        if self.telling:
+            said = np.array([self.words.index(_word(name)) for name in recordings.names], np.int32)
+            windows["said"] = said[windows["recording"]]
+        store = ArrayStore.of(windows)
         with tf.device("cpu"):
             samples = tf.constant(recordings.samples)
 
@@ -117,6 +137,7 @@ class AudioData:
             spare = batch["length"] - self.window  # negative: silence to spare
             drawn = keyed_shuffle(rows, seed, epochs, CROP, _POSITIONS) % (tf.abs(spare) + 1)
             given = self._cut(samples, batch, tf.where(spare >= 0, drawn, -drawn))
+            given |= {"said": batch["said"]} if self.telling else {}
             if augment:
                 loudness = keyed_shuffle(rows, seed, epochs, CROP + 1, _POSITIONS) / _POSITIONS
                 given["x"] *= tf.cast(0.5**loudness, tf.float32)[:, None]
@@ -138,3 +159,9 @@ class AudioData:
         x = tf.gather(samples, tf.where(heard, at + batch["offset"][:, None], 0))
         x = tf.where(heard, tf.cast(x, tf.float32) / _FULL_SCALE, 0.0)
         return {"x": x, "label": batch["label"]}
+
+
+def _word(name: str) -> str:
+    """`seven` of jackson/seven_12; nothing where the name has no "_"."""
+    word, rest, _ = Path(name).stem.partition("_")
+    return word if rest else ""
