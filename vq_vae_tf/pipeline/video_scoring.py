@@ -30,7 +30,7 @@ from vq_vae_tf.vqvae import VQVAE
 UNSEEN = "unseen"
 """The split of places that no training example is of, scored beside the one that is asked for."""
 SHOWN = 4
-SEEDS = 8
+SEEDS = 16
 """Futures drawn of each window."""
 FRAMES_SCORED = 64  # at a time, for log p
 TURNING_FRAMES = 4
