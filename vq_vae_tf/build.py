@@ -21,6 +21,7 @@ from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
 from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, DiscretizedLogisticMixture, Gaussian, Likelihood
+from vq_vae_tf.ops.contrast import WINDOW
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers import QUANTIZERS, VectorQuantizer
 from vq_vae_tf.second_stage import MapDecoder, MapEncoder, SecondStage
@@ -137,6 +138,11 @@ def build_likelihood(config: Config, image_shape: tuple[int, int, int], precisio
         raise UserError(
             f"--contrast_weight={config.model.contrast_weight:g} is for --likelihood=gaussian; --likelihood={name} "
             "says itself how sure it is of a pixel: give 0."
+        )
+    if config.model.contrast_weight and min(image_shape[:2]) <= WINDOW:
+        raise UserError(
+            f"--contrast_weight={config.model.contrast_weight:g} with images of {image_shape[0]}x{image_shape[1]}; it "
+            f"compares pieces of {WINDOW}x{WINDOW} pixels: give larger images, or 0."
         )
     if name == PIXELCNN:
         return _pixelcnn_likelihood(config, image_shape, precision)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.ops.contrast import contrast_error, gradient_energy
+from vq_vae_tf.ops.contrast import contrast_error, local_energies
 
 
 def _in_numpy(u, window, stride):
@@ -27,7 +27,7 @@ def _in_numpy(u, window, stride):
 @pytest.mark.parametrize(("window", "stride"), [(7, 3), (4, 4), (2, 1)])
 def test_energy_is_the_windows_mean_of_squared_differences(window, stride):
     u = np.random.default_rng(0).normal(size=(2, 13, 10, 3)).astype(np.float32)
-    found = ops.convert_to_numpy(gradient_energy(u, window, stride))
+    found = ops.convert_to_numpy(local_energies(u, window, stride))
     np.testing.assert_allclose(found, _in_numpy(u, window, stride), rtol=1e-5)
 
 
@@ -37,7 +37,7 @@ def test_brightness_is_no_contrast_and_an_edge_has_it_wherever_in_the_window_it_
     moved = np.zeros_like(edge)
     moved[:, :, 2:] = 1.0
     for u in (edge, moved + 0.25):
-        found = ops.convert_to_numpy(gradient_energy(u, 7, 7)).ravel()
+        found = ops.convert_to_numpy(local_energies(u, 7, 7)).ravel()
         np.testing.assert_allclose(found, [1.0 / 7.0, 0.0, 0.0], rtol=1e-6)
     error = ops.convert_to_numpy(contrast_error(edge, moved + 0.25))  # in the one window of 7 on 9 pixels
     np.testing.assert_allclose(error, 0.0, atol=1e-9)
@@ -47,7 +47,7 @@ def test_a_chequered_pattern_is_told_from_texture():
     """As much of both differences as noise has, and more than noise of what changes both ways."""
     chequered = 0.5 * np.indices((1, 30, 30, 1)).sum(0).astype(np.float32) % 1.0
     noise = np.random.default_rng(0).normal(0, chequered.std() * np.sqrt(2), (1, 30, 30, 1)).astype(np.float32)
-    pattern, texture = (ops.convert_to_numpy(gradient_energy(u)).mean((0, 1, 2)) for u in (chequered, noise))
+    pattern, texture = (ops.convert_to_numpy(local_energies(u)).mean((0, 1, 2)) for u in (chequered, noise))
     np.testing.assert_allclose(pattern[:2], texture[:2], rtol=0.1)
     assert pattern[2] > 1.8 * texture[2]
 
@@ -62,4 +62,4 @@ def test_the_error_is_that_of_the_equation():
 
 def test_a_picture_of_one_windows_size_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 7, 30, 3\); expected more than 7 pixels"):
-        gradient_energy(np.zeros((2, 7, 30, 3), np.float32))
+        local_energies(np.zeros((2, 7, 30, 3), np.float32))

@@ -6,10 +6,11 @@ from typing import Any
 
 from keras import ops
 
+WINDOW = 7  # pixels on a side
 _FLAT = 1e-4  # of gradient energy, that of noise of two grey levels: what is flatter counts as this flat
 
 
-def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
+def local_energies(u: Any, window: int = WINDOW, stride: int = 3) -> Any:
     """Mean over a window of (du/dx)^2, of (du/dy)^2 and of (d^2u/dxdy)^2, of each channel.
 
     The third, what changes both ways, tells texture from a chequered pattern, which has the most of the other two for
@@ -27,7 +28,7 @@ def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
         ValueError: the picture is smaller than a window and its neighbours.
     """
     if any(side is not None and side <= window for side in u.shape[1:3]):
-        raise ValueError(f"gradient_energy received {tuple(u.shape)}; expected more than {window} pixels on a side.")
+        raise ValueError(f"local_energies received {tuple(u.shape)}; expected more than {window} pixels on a side.")
     u = ops.cast(u, "float32")
     across, down = u[:, :, 1:] - u[:, :, :-1], u[:, 1:] - u[:, :-1]
     both = across[:, 1:] - across[:, :-1]
@@ -38,14 +39,14 @@ def gradient_energy(u: Any, window: int = 7, stride: int = 3) -> Any:
 def contrast_error(made: Any, real: Any) -> Any:
     """How far the contrast of pictures is from that of real ones, `[batch]`, on the scale of a squared error of pixels.
 
-    Equation: mean over windows and channels of (e - f)^2 / 4 (sg(max(f, e / 4)) + flat), e and f the `gradient_energy`
+    Equation: mean over windows and channels of (e - f)^2 / 4 (sg(max(f, e / 4)) + flat), e and f the `local_energies`
     of the real and the made picture. Near e it is (sqrt(e) - sqrt(f))^2; but where several real pictures are possible,
     its gradient is zero at the mean of their energies, not below it, as that of roots would be. e / 4 bounds it.
 
     Args:
         made, real: float `[batch, height, width, channels]`; the gradient goes to `made`.
     """
-    found, wanted = gradient_energy(made), ops.stop_gradient(gradient_energy(real))
+    found, wanted = local_energies(made), ops.stop_gradient(local_energies(real))
     scale = ops.maximum(ops.stop_gradient(found), 0.25 * wanted) + _FLAT
     error = ops.square(wanted - found) / (4.0 * scale)
     return ops.mean(error, axis=(1, 2, 3))

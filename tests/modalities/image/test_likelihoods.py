@@ -13,7 +13,7 @@ from vq_vae_tf.build import build_likelihood
 from vq_vae_tf.config import from_values
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
-from vq_vae_tf.ops.contrast import contrast_error, gradient_energy
+from vq_vae_tf.ops.contrast import contrast_error, local_energies
 
 
 def _x(shape=(4, 2, 3, 3), seed=0):
@@ -94,7 +94,7 @@ def test_gaussian_asks_for_contrast_and_says_the_same_of_a_picture():
 
 
 def _across(u):
-    return float(ops.mean(gradient_energy(u)[..., 0]))
+    return float(ops.mean(local_energies(u)[..., 0]))
 
 
 def test_gaussian_with_contrast_makes_a_blur_of_several_edges_as_sharp_as_they_are():
@@ -127,6 +127,8 @@ def test_contrast_is_for_the_gaussian_and_reaches_it():
     for name in ("categorical", "pixelcnn"):
         with pytest.raises(UserError, match=f"--contrast_weight=2 is for --likelihood=gaussian; --likelihood={name}"):
             build_likelihood(from_values({"contrast_weight": 2.0, "likelihood": name}), (8, 8, 3))
+    with pytest.raises(UserError, match="--contrast_weight=2 with images of 16x7; it compares pieces of 7x7 pixels"):
+        build_likelihood(from_values({"contrast_weight": 2.0, "data_variance": 0.05}), (16, 7, 3))
 
 
 def test_categorical_is_a_softmax_of_each_channel():
