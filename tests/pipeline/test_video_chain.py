@@ -95,6 +95,10 @@ def test_a_future_the_mean_of_several_and_how_far_they_are_apart(monkeypatch):
     assert (first == 30).all()
     assert (mean == grey.mean()).all()
     np.testing.assert_allclose(apart, [grey.std(ddof=1)] * FUTURE, rtol=1e-6)
+    seeds = []
+    monkeypatch.setattr(video_scoring, "imagine", lambda dynamics, past, actions, draw: seeds.append(draw.seed) or 0)
+    video_scoring._futures(None, None, given, Draw(2**31 - 1))
+    assert np.array(seeds).astype(np.int32).tolist() == seeds == [2**31 - 1, *range(video_scoring.SEEDS - 1)]
 
 
 def test_codes_lie_beside_the_actions_that_belong_to_them(finished, world):

@@ -159,10 +159,8 @@ def decoded(vqvae: VQVAE, codes: np.ndarray) -> np.ndarray:
 
 def code_squares(vqvae: VQVAE) -> np.ndarray:
     """What each code looks like: the square at the middle of a map of nothing else, `[num_codes, side, side, 3]`."""
-    codes = np.broadcast_to(
-        np.arange(vqvae.quantizer.num_codes)[:, None, None, None], (vqvae.quantizer.num_codes, 1, 5, 5)
-    )
-    frames = decoded(vqvae, codes)[:, 0]
+    each = np.arange(vqvae.quantizer.num_codes)[:, None, None, None]
+    frames = decoded(vqvae, np.broadcast_to(each, (len(each), 1, 5, 5)))[:, 0]
     side = frames.shape[1] // 5
     return frames[:, 2 * side : 3 * side, 2 * side : 3 * side]
 

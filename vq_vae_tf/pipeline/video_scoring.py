@@ -156,7 +156,7 @@ def _futures(
     """A future of each window, the mean of SEEDS of them, and how far they are apart (of the first windows)."""
     total, first, some = np.zeros(given.truth.shape, np.float32), given.truth, []
     for number in range(SEEDS):
-        drawn = dataclasses.replace(draw, seed=draw.seed + number)
+        drawn = dataclasses.replace(draw, seed=(draw.seed + number) % 2**31)
         films = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.between, drawn))
         first = films if number == 0 else first
         total += films
