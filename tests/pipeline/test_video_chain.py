@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -182,7 +183,22 @@ def test_dynamics_start_from_what_codes_look_like(finished):
     np.testing.assert_allclose(squares[6], lone, atol=0.5 + 1e-3)  # rounded, as all that is shown
     prior = run.modality.build_prior(run.config, open_codes(finished / "codes").manifest)
     before = prior.past.motion[0].embeddings.numpy().copy()
-    run.modality.start_prior(run, prior)
+    run.modality.prior_start(run)(prior)
     after = prior.past.motion[0].embeddings.numpy()
     assert np.abs(after - before).max() > 0.1
     np.testing.assert_allclose(after.reshape(squares.shape), (squares - squares.mean()) / squares.std(), atol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["default", "mirrored"])
+def test_dynamics_train_again_and_inside_a_strategys_scope(finished, world, tmp_path, monkeypatch, strategy):
+    """Loading the VQ-VAE clears the session, which inside the scope would break it."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(workdir / "prior")
+    flags = [f"--{part}" for part in SMALL.split()]
+    asked = [f"--dataset=folder:{world}", f"--workdir={workdir}", f"--strategy={strategy}", "--stages=prior"]
+    assert call(monkeypatch, train, "train", *flags, *asked) == 0
+    trained, again = (json.loads((path / "prior" / "result.json").read_text()) for path in (finished, workdir))
+    if strategy == "default":
+        assert again["digest"] == trained["digest"]
+    else:  # a strategy draws other dropout
+        assert again["metrics"]["loss"] == pytest.approx(trained["metrics"]["loss"], rel=0.05)

@@ -96,9 +96,10 @@ class Modality(ABC):
         """The prior over the codes that the manifest describes."""
         return build.build_prior(config, manifest, precision)
 
-    def start_prior(self, run: Run, prior: Any) -> None:
-        """Gives a prior that has not been trained what is better than chance to start from; here nothing."""
-        del run, prior
+    def prior_start(self, run: Run) -> Callable[[Any], None]:
+        """What gives a new prior more than chance to start from, asked for outside a strategy's scope; here nothing."""
+        del run
+        return lambda prior: None
 
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Endless training batches of the prior; the batch of step s depends on (seed, s) only."""

@@ -112,10 +112,11 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     config, codes = run.config, wait_for_codes(run, strategy)
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
+    start = (lambda prior: None) if read_result(run.prior) else run.modality.prior_start(run)
 
     def started() -> Any:
         prior = run.modality.build_prior(config, codes.manifest, config.run.precision)
-        run.modality.start_prior(run, prior)
+        start(prior)
         return prior
 
     result = train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,11 +76,12 @@ class VideoModality(Modality):
         """The next frame given those before it; the manifest's classes are the actions."""
         return build.build_dynamics(config, manifest, len(manifest.class_names), precision)
 
-    def start_prior(self, run: Run, prior: Dynamics) -> None:
+    def prior_start(self, run: Run) -> Callable[[Any], None]:
         """What moves starts as what each code looks like."""
-        if prior.past.motion:
-            vqvae, _ = load_vqvae(run)
-            prior.past.show(code_squares(vqvae))
+        if not run.config.video.motion_heads:
+            return super().prior_start(run)
+        squares = code_squares(load_vqvae(run)[0])
+        return lambda prior: prior.past.show(squares)
 
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Frames with their past; see `Modality`."""
