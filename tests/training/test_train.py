@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -152,6 +153,15 @@ def test_a_checkpoint_of_one_replica_continues_on_two(toy, tmp_path):
 def test_random_layers_train_on_two_replicas(toy, tmp_path):
     strategy = make_strategy("mirrored")
     train(lambda: toy.Toy(0.3), toy.batches, toy.options(steps=4, warmup_steps=0), tmp_path, seed=3, strategy=strategy)
+
+
+def test_models_of_other_sizes_train_on_replicas_in_one_process(toy, tmp_path):
+    """As the stages of several runs do: collectives of the same number but another shape would fail."""
+    for width in (3, 8, 24):
+        options, strategy = toy.options(steps=4, warmup_steps=0), make_strategy("mirrored")
+        name, model = str(width), functools.partial(toy.Toy, width=width)
+        train(model, toy.batches, options, tmp_path / name, seed=3, strategy=strategy)
+        assert lines_without_times(tmp_path / name)[-1]["step"] == 4
 
 
 def test_jit_gives_the_same_numbers(toy, tmp_path):

@@ -24,11 +24,11 @@ FEATURES = 4
 class Toy(keras.Model):
     """Dense, dropout (a random generator's state), an EMA codebook (non-trainable state), Dense."""
 
-    def __init__(self, dropout=0.0):
+    def __init__(self, dropout=0.0, width=8):
         super().__init__()
-        self.encoder = keras.layers.Dense(8, name="encoder")
+        self.encoder = keras.layers.Dense(width, name="encoder")
         self.dropout = keras.layers.Dropout(dropout)
-        self.quantizer = VectorQuantizer(16, 8, ema_decay=0.9)
+        self.quantizer = VectorQuantizer(2 * width, width, ema_decay=0.9)
         self.decoder = keras.layers.Dense(FEATURES, name="decoder")
 
     def call(self, x, training=None):

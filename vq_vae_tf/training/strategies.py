@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
@@ -14,21 +16,27 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
     `default`: one device. `mirrored`: every device of this machine. `multi_worker`: the machines listed in the
     environment variable TF_CONFIG, this process being one of them; call it before any other TensorFlow operation.
-    `tpu`: the TPU that this machine (or TPU_NAME) is attached to.
+    `tpu`: the TPU that this machine (or TPU_NAME) is attached to. Asked for again, it is the same object: strategies
+    number their collective operations from the same start, so a second one in the process would clash with the first.
 
     Raises:
       UserError: an unknown name, or no TPU here.
     """
     if name == "default":
         return tf.distribute.get_strategy()
+    if name not in STRATEGIES:
+        raise UserError(f"--strategy={name} was given, but it must be one of " + ", ".join(STRATEGIES) + ".")
+    return _only(name)
+
+
+@functools.cache
+def _only(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)])
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "tpu":
-        return _tpu()
-    raise UserError(f"--strategy={name} was given, but it must be one of " + ", ".join(STRATEGIES) + ".")
+    return _tpu()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
