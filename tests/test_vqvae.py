@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import keras
@@ -13,11 +14,11 @@ from vq_vae_tf.quantizers.codings import nearby_codings
 SHAPE = (8, 8, 3)
 
 
-def model(ema_decay: float | None = 0.99, **quantizer) -> vq.VQVAE:
+def model(ema_decay: float | None = 0.99, num_embeddings: int = 16, **quantizer) -> vq.VQVAE:
     keras.utils.set_random_seed(1)
     built = vq.VQVAE(
         vq.ImageEncoder(4, units=8, residual_units=4, residual_blocks=1, name="encoder"),
-        vq.VectorQuantizer(16, 4, ema_decay=ema_decay, name="quantizer", **quantizer),
+        vq.VectorQuantizer(num_embeddings, 4, ema_decay=ema_decay, name="quantizer", **quantizer),
         vq.ImageDecoder(3, units=8, residual_units=4, residual_blocks=1, name="decoder"),
         vq.Gaussian(0.03, name="likelihood"),
     )
@@ -121,6 +122,43 @@ def test_a_bound_over_more_codings_is_their_sum_and_never_looser(prior):
     for bound in bounds:
         np.testing.assert_allclose(bound["elbo"], -bound["distortion"] - bound["rate"], rtol=1e-6)
         np.testing.assert_allclose(bound["rate"], bounds[0]["rate"], rtol=1e-6)
+
+
+def test_the_bound_with_drawn_codes_is_the_mean_over_q_and_never_above_log_p():
+    """All 3^4 codings of a small model, one by one, in float64."""
+    m, x = model(num_embeddings=3, temperature=0.7, initialization="random_normal"), images(2)
+    z = np.asarray(m.encoder(x), np.float64).reshape(2, 4, 1, 4)
+    distance = np.square(z - np.asarray(m.quantizer.codebook, np.float64)).sum(-1)
+    log_q = -distance / 0.7 - log_sum(-distance / 0.7, axis=-1)[..., None]  # [images, places, codes]
+    joint, q = [], []
+    for coding in itertools.product(range(3), repeat=4):
+        codes = np.tile(np.reshape(coding, (1, 2, 2)), (2, 1, 1)).astype("int32")
+        joint.append(np.asarray(m.bound(codes, x)["elbo"], np.float64))
+        q.append(log_q[:, np.arange(4), list(coding)].sum(-1))
+    joint, q = np.stack(joint), np.stack(q)
+    exact, log_p = (np.exp(q) * (joint - q)).sum(0), log_sum(joint, axis=0)
+    draws = {
+        count: np.stack([np.asarray(m.drawn_elbo(x, step, iw_samples=count)["elbo"]) for step in range(250)])
+        for count in (1, 8)
+    }
+    spread = draws[1].std(0) / np.sqrt(len(draws[1]))
+    assert (spread > 0).all()
+    assert (np.abs(draws[1].mean(0) - exact) < 4 * spread).all()
+    assert (exact < draws[8].mean(0)).all()
+    assert (draws[8].mean(0) < log_p + 4 * draws[8].std(0) / np.sqrt(250)).all()
+    assert (exact < log_p).all()
+    terms = m.drawn_elbo(x, 1)
+    np.testing.assert_allclose(terms["elbo"], -terms["distortion"] - terms["rate"], rtol=1e-6)
+
+
+def log_sum(logs: np.ndarray, axis: int) -> np.ndarray:
+    highest = logs.max(axis)
+    return highest + np.log(np.exp(logs - np.expand_dims(highest, axis)).sum(axis))
+
+
+def test_codes_are_drawn_where_the_quantizer_draws_them():
+    with pytest.raises(ValueError, match="temperature > 0; this one is a VectorQuantizer"):
+        model().drawn_elbo(images(), 0)
 
 
 def test_keras_file_round_trip(tmp_path):

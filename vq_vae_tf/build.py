@@ -16,7 +16,8 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
 from vq_vae_tf.joint import JointQuantizer
-from vq_vae_tf.modalities.image.cosine import start_from_cosines
+from vq_vae_tf.modalities.image.contrast import ContrastCoding
+from vq_vae_tf.modalities.image.cosine import contrast_bands, start_from_cosines
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
@@ -32,6 +33,8 @@ PIXELCNN = "pixelcnn"
 """The `--likelihood` that is made of a network; the others are in LIKELIHOODS."""
 CHANNELS = 3
 """Of a video frame, and of a pixel that `Motion` moves."""
+DRAWN = ("vector", "product")
+"""Each `--quantizer` whose codes can be drawn."""
 GRID_QUANTIZERS = (TWO_LEVEL, "joint")
 """Each `--quantizer` that is made for one grid `(height, width)`; those of QUANTIZERS take vectors of any."""
 
@@ -61,6 +64,11 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
         raise UserError(
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
             f"--quantizer={name} does not have; give --iw_samples=1."
+        )
+    if config.quantizer.code_temperature and name not in DRAWN:
+        raise UserError(
+            f"--code_temperature={config.quantizer.code_temperature:g} draws codes by their distance, which "
+            f"--quantizer={name} does not do; give 0, or one of {', '.join(DRAWN)}."
         )
     _check_search(config, len(grid))
     try:
@@ -118,8 +126,8 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
     learned = {"commitment_cost": q.commitment_cost, "seed": config.run.seed}
     codebook = {**size, **learned, "ema_decay": q.ema_decay or None, "revive_below": q.revive_below}
     return {
-        "vector": codebook,
-        "product": {"num_codebooks": q.num_codebooks, **codebook},
+        "vector": {**codebook, "temperature": q.code_temperature},
+        "product": {"num_codebooks": q.num_codebooks, **codebook, "temperature": q.code_temperature},
         "residual": {"num_codebooks": q.num_codebooks, **codebook},
         "entropy_constrained": {**codebook, "bit_cost": q.bit_cost},
         "simvq": {**size, **learned},
@@ -179,6 +187,23 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
     return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, side=side, name="likelihood")
 
 
+def _contrast(config: Config, quantizer: Any, channels: int) -> ContrastCoding | None:
+    """Raises: UserError where --contrast_codes cannot be had."""
+    model, q = config.model, config.quantizer
+    if not model.contrast_codes:
+        return None
+    if model.resampling != "folded" or q.quantizer != "product":
+        raise UserError(
+            f"--contrast_codes with --resampling={model.resampling} --quantizer={q.quantizer}: coefficients of squares "
+            "go over their contrast, which has codes of its own; give --resampling=folded --quantizer=product."
+        )
+    side, bits = 2**model.downsamplings, math.log2(quantizer.num_codes)
+    try:
+        return contrast_bands(side, channels, quantizer.embedding_dim, quantizer.num_codebooks, bits)
+    except ValueError as error:
+        raise UserError(f"--contrast_codes with --num_codebooks and --embedding_dim: {error}") from error
+
+
 def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> VQVAE:
     """The VQ-VAE for images `[height, width, channels]`, with its weights created, under a dtype policy."""
     model = config.model
@@ -191,7 +216,8 @@ def build_vqvae(config: Config, image_shape: tuple[int, int, int], precision: st
     grid = (image_shape[0] // step, image_shape[1] // step)
     quantizer = build_quantizer(config, grid, precision)
     likelihood = build_likelihood(config, image_shape, precision)
-    sizes = {**model_sizes(config, precision), "resampling": model.resampling}
+    contrast = _contrast(config, quantizer, image_shape[-1])
+    sizes = {**model_sizes(config, precision), "resampling": model.resampling, "contrast": contrast}
     vqvae = VQVAE(
         ImageEncoder(quantizer.embedding_dim, downsamplings=model.downsamplings, name="encoder", **sizes),
         quantizer,

@@ -45,6 +45,11 @@ class ModelConfig:
     resampling: Literal["strided", "folded"] = _option(
         "strided", "of images: strided convolutions (the paper's), or squares of pixels as vectors (faster on a CPU)"
     )
+    contrast_codes: bool = _option(
+        False,
+        "with --resampling=folded and --quantizer=product: coefficients go over the contrast of their square, which "
+        "the last three codes tell",
+    )
     mixture_components: int = _option(10, "of --likelihood=logistic_mixture: logistics in a pixel's mixture", minimum=1)
     likelihood: str = _option(
         "gaussian", "p(x|z): gaussian, categorical, logistic_mixture, or pixelcnn (drawn pixel by pixel)"
@@ -168,6 +173,12 @@ class QuantizerConfig:
         "codes used less than this share of the mean move to a vector of the batch; 0: never",
         minimum=0.0,
         maximum=0.99,
+    )
+    code_temperature: float = _option(
+        0.0,
+        "training draws codes of vector and product quantizers by exp(-squared distance / this), and evaluation also "
+        "gives the bound with drawn codes; 0: the nearest",
+        minimum=0.0,
     )
     bit_cost: float = _option(
         0.01, "of the entropy-constrained and the joint quantizer: distortion traded for a bit", minimum=0.0

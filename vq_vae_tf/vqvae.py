@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from vq_vae_tf.ops.replicas import of_this_replica
-from vq_vae_tf.quantizers.codings import nearby_codings, neighbours
+from vq_vae_tf.quantizers.codings import drawn_coding, nearby_codings, neighbours
 from vq_vae_tf.search import coordinate_search
 
 
@@ -174,6 +174,43 @@ class VQVAE(keras.Model):
             return ops.logaddexp(total, -sum(self._terms(ops.take(codings, k, axis=0), inputs, prior)))
 
         total = ops.fori_loop(1, iw_samples, added, -distortion - rate)
+        return {"elbo": total, "distortion": -total - rate, "rate": rate}
+
+    def draw(self, inputs: Any, step: Any, seed: int = 0) -> tuple[Any, Any]:
+        """Codes drawn from q(z | x), as in training, and log q of them: see `drawn_coding`."""
+        return drawn_coding(self.quantizer, self.encoded(inputs, training=False), seed, step)
+
+    def drawn_elbo(
+        self, inputs: Any, step: Any, prior: Any = None, iw_samples: int = 1, seed: int = 0
+    ) -> dict[str, Any]:
+        """`elbo` with codes drawn from q(z | x), in place of the nearest: a bound on log p(x) in the mean over draws.
+
+        Equation: log p(x) >= E_q[log p(x | z)] - KL(q(z | x) | p(z)), q of every code proportional to
+        exp(-|z_e - e_k|^2 / temperature). The rate of a draw, log q(z | x) - log p(z), estimates the KL term: all that
+        the paper counts, log K a code, less the entropy of q, since codes that nearly tie need not be told apart. With
+        M = `iw_samples` draws: E log mean_k p(x | z_k) p(z_k) / q(z_k | x) (Burda et al. 2016), never looser; the rate
+        is then still that of the first draw, and the distortion is the rest.
+        Takida et al. 2022 (SQ-VAE, arXiv 2205.07547), equation 6. Differs from the paper: its q has no entropy.
+
+        Args:
+            inputs: images, or a batch of them, as for `elbo`.
+            step: scalar int32; another step, other draws.
+            prior: None: uniform, counted in full.
+            iw_samples: M.
+            seed: of the random numbers.
+
+        Raises:
+            ValueError: a quantizer that draws no codes.
+        """
+
+        def terms(k: Any) -> tuple[Any, Any]:
+            codes, log_q = self.draw(inputs, step * iw_samples + k, seed)
+            distortion, rate = self._terms(codes, inputs, prior)
+            return distortion, rate + log_q
+
+        distortion, rate = terms(0)
+        total = ops.fori_loop(1, iw_samples, lambda k, sums: ops.logaddexp(sums, -sum(terms(k))), -distortion - rate)
+        total = total - math.log(iw_samples)
         return {"elbo": total, "distortion": -total - rate, "rate": rate}
 
     def bound(self, codes: Any, inputs: Any, prior: Any = None) -> dict[str, Any]:

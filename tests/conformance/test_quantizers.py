@@ -19,6 +19,7 @@ CASES = {
     "vector_sampled": ("vector", {**BOOK, "temperature": 0.5}),
     "product": ("product", {**BOOK, "num_codebooks": 2}),
     "product_ema": ("product", {**BOOK, "num_codebooks": 2, "ema_decay": 0.9}),
+    "product_sampled": ("product", {**BOOK, "num_codebooks": 2, "ema_decay": 0.9, "temperature": 0.5}),
     "residual": ("residual", {**BOOK, "num_codebooks": 3}),
     "residual_shared": (
         "residual",
@@ -274,7 +275,8 @@ def test_all_of_them_come_back_from_a_saved_model(tmp_path):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute is TensorFlow's")
 @pytest.mark.parametrize(
-    "case", ["vector", "vector_ema", "product_ema", "residual_shared", "lookup_free", "vector_sampled"]
+    "case",
+    ["vector", "vector_ema", "product_ema", "residual_shared", "lookup_free", "vector_sampled", "product_sampled"],
 )
 def test_two_replicas_on_halves_are_one_on_the_whole(case):
     import tensorflow as tf

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from vq_vae_tf.ops import nearest
-from vq_vae_tf.ops.nearest import nearest_code, sampled_code
+from vq_vae_tf.ops.nearest import nearest_code
 
 
 def _vectors(*shape, seed=0):
@@ -87,12 +87,3 @@ def test_codes_are_in_range_whatever_comes():
 def test_equally_near_codes_give_the_lowest():
     codebook = np.zeros((200, 3), "float32")
     np.testing.assert_array_equal(ops.convert_to_numpy(nearest_code(_vectors(10, 3), codebook)), np.zeros(10))
-
-
-def test_sampled_codes_follow_the_softmax_of_distances():
-    z, codebook, temperature = np.array([[0.3, -0.2]], "float32"), _vectors(5, 2), 1.5
-    codes = ops.convert_to_numpy(sampled_code(np.repeat(z, 40_000, 0), codebook, temperature, seed=1, step=0))
-    p = np.exp(-_costs(z, codebook)[0] / temperature)
-    np.testing.assert_allclose(np.bincount(codes, minlength=5) / len(codes), p / p.sum(), atol=0.01)
-    again = ops.convert_to_numpy(sampled_code(np.repeat(z, 40_000, 0), codebook, temperature, seed=1, step=1))
-    assert 0.5 < np.mean(codes != again) < 0.9  # another step, another draw

@@ -44,3 +44,13 @@ def test_codebooks_start_from_slices_of_the_data():
 def test_codebooks_must_divide_the_vector():
     with pytest.raises(ValueError, match="num_codebooks=3; expected a divisor of embedding_dim=8"):
         ProductQuantizer(3, 4, 8)
+
+
+def test_temperature_draws_codes_in_training_alone():
+    layer = ProductQuantizer(2, 6, 4, temperature=5.0, initialization="random_normal", revive_below=0)
+    z = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    draws = [ops.convert_to_numpy(layer(z, training=True)) for _ in range(2)]
+    assert not np.array_equal(draws[0], draws[1])
+    np.testing.assert_array_equal(layer(z), layer.decode(layer.encode(z)))
+    with pytest.raises(ValueError, match="ProductQuantizer received temperature=-1; expected"):
+        ProductQuantizer(2, 6, 4, temperature=-1)

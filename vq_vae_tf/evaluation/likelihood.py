@@ -59,6 +59,16 @@ def with_shuffled_codes(vqvae: VQVAE) -> Bound:
     return shuffled
 
 
+def with_drawn_codes(vqvae: VQVAE, prior: Any, iw_samples: int = 1) -> Bound:
+    """The bound with codes drawn from q(z | x): `VQVAE.drawn_elbo`, other draws for each batch."""
+    step = tf.Variable(0)
+
+    def drawn(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        return vqvae.drawn_elbo(batch, step.assign_add(1), prior, iw_samples)
+
+    return drawn
+
+
 def likelihood_scores(elbo: Bound, batches: Iterable[Mapping[str, Any]]) -> LikelihoodScores:
     """Streams a split through `elbo`.
 

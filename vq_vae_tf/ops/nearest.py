@@ -8,9 +8,6 @@ from typing import Any
 
 from keras import ops
 
-from vq_vae_tf.ops.random import row_uniform
-from vq_vae_tf.ops.replicas import replica_index
-
 TILE = 1 << 22  # products held at once (16 MiB), unless 64 rows of them are more
 
 
@@ -65,22 +62,25 @@ def products(tile: Any, table: Any) -> Any:
     return ops.matmul(tile if len(tile.shape) == 2 else ops.transpose(tile, (1, 0, 2)), table)
 
 
-def by_tiles(of_tile: Callable[[Any], Any], z: Any, table: Any, trailing: tuple[int, ...] = ()) -> Any:
+def by_tiles(
+    of_tile: Callable[[Any], Any], z: Any, table: Any, trailing: tuple[int, ...] = (), dtype: str = "int32"
+) -> Any:
     """`of_tile` over the rows of z `[n, ...]`, few enough at a time that their products are bounded.
 
     Args:
-        of_tile: `[rows, ...]` -> int32 `[rows]` or `[num_codebooks, rows]`, behind the axes of `trailing`, reversed.
+        of_tile: `[rows, ...]` -> `[rows]` or `[num_codebooks, rows]`, behind the axes of `trailing`, reversed.
         z: float32 `[n, ..., dim]`.
         table: from `code_table`.
-        trailing: the shape of what a row gives, if that is more than one code.
+        trailing: the shape of what a row gives, if that is more than one number.
+        dtype: of what `of_tile` gives.
 
     Returns:
-        int32 `[n, *trailing]` or `[n, num_codebooks, *trailing]`.
+        `[n, *trailing]` or `[n, num_codebooks, *trailing]`.
     """
     books = math.prod(table.shape[:-2])
     number, limit = z.shape[0], max(TILE // (books * table.shape[-1]), 64)
     if number == 0:
-        return ops.zeros((0, *table.shape[:-2], *trailing), "int32")
+        return ops.zeros((0, *table.shape[:-2], *trailing), dtype)
     if number is not None and number <= limit:
         return ops.transpose(of_tile(z))
     number = ops.shape(z)[0]
@@ -125,30 +125,3 @@ def two_level_argmax(scores: Any, group: int) -> Any:
     best = ops.cast(ops.argmax(ops.reshape(ops.max(rows, axis=-1), (-1, groups)), axis=-1), "int32")
     winners = ops.take(rows, ops.arange(ops.shape(best)[0], dtype="int32") * groups + best, axis=0)
     return ops.reshape(best * group + ops.cast(ops.argmax(winners, axis=-1), "int32"), shape[:-1])
-
-
-def sampled_code(z: Any, codebook: Any, temperature: float, seed: int, step: Any) -> Any:
-    """A code drawn with probability proportional to exp(-|z - e_k|^2 / temperature), by the Gumbel maximum.
-
-    Args:
-        z: float32 `[n, dim]`.
-        codebook: float32 `[num_codes, dim]`.
-        temperature: positive, in squared distance.
-        seed: of the random numbers.
-        step: scalar int32; another step, another draw.
-
-    Returns:
-        int32 `[n]`; depends on (seed, step, row, code), with rows counted over all replicas of equal batches.
-    """
-    table, group = code_table(codebook)
-    first = replica_index() * ops.shape(z)[0]
-    row = ops.cast(first + ops.arange(ops.shape(z)[0], dtype="int32"), "float32")
-    z = ops.concatenate([ops.stop_gradient(z), row[:, None]], axis=1)
-
-    def of_tile(tile: Any) -> Any:
-        uniform = row_uniform(seed, step, ops.cast(tile[:, -1], "int32"), table.shape[-1])
-        gumbel = -ops.log(-ops.log(uniform + 2.0**-25))
-        scores = products(tile[:, :-1], table) + (0.5 * temperature) * gumbel
-        return ops.minimum(two_level_argmax(scores, group), codebook.shape[0] - 1)
-
-    return by_tiles(of_tile, z, table)

@@ -106,9 +106,14 @@ class Modality(ABC):
         del config
         return codes.training_batches(seed=seed, **where)
 
-    def write_codes(self, vqvae: VQVAE, digest: str, data: Any, directory: Path) -> CodeManifest:
-        """Encodes every split of the data into a directory."""
-        encode = tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
+    def write_codes(self, vqvae: VQVAE, digest: str, data: Any, directory: Path, drawn: bool = False) -> CodeManifest:
+        """Encodes every split of the data into a directory; `drawn`: by draws, not by the nearest codes."""
+        step = tf.Variable(0)
+
+        def draw(batch: Any) -> Any:
+            return vqvae.draw(batch, step.assign_add(1))[0]
+
+        encode = tf.function(draw if drawn else vqvae.encode, reduce_retracing=True, autograph=False)
         splits = {split: _encoded(encode, data.examples(split, 500)) for split, size in data.sizes.items() if size}
         z_shape = vqvae.encoder.compute_output_shape((None, *self.example_shape(data)))
         return write_codes(

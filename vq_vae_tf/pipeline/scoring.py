@@ -22,6 +22,7 @@ from vq_vae_tf.evaluation.likelihood import (
     Bound,
     LikelihoodScores,
     likelihood_scores,
+    with_drawn_codes,
     with_shuffled_codes,
     without_codes,
 )
@@ -33,6 +34,7 @@ from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
+from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
 
@@ -111,12 +113,16 @@ def measure_prior(prior: Prior, codes: CodeData, split: str, size: int) -> Prior
 
 
 def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any, iw_samples: int) -> dict[str, LikelihoodScores]:
-    """Name of the bound -> scores; with codings summed over, `uniform_iw8` and the like stand beside."""
+    """Name of the bound -> scores; with codings summed over, `uniform_iw8` and the like stand beside; with a quantizer
+    that draws codes, `uniform_drawn` and `learned_drawn`."""
     elbos: dict[str, Bound] = {}
     priors = {"uniform": None} if prior is None else {"uniform": None, "learned": prior}
     for count in sorted({1, iw_samples}):
         for name, p in priors.items():
-            elbos[name + f"_iw{count}" * (count > 1)] = partial(vqvae.elbo, prior=p, iw_samples=count)
+            several = f"_iw{count}" * (count > 1)
+            elbos[name + several] = partial(vqvae.elbo, prior=p, iw_samples=count)
+            if draws_codes(vqvae.quantizer):
+                elbos[f"{name}_drawn{several}"] = with_drawn_codes(vqvae, p, count)
     if draws(vqvae):
         elbos["shuffled codes"] = with_shuffled_codes(vqvae)
     if not getattr(vqvae.likelihood, "use_codes", True):

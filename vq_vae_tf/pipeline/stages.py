@@ -17,6 +17,7 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, trained
 from vq_vae_tf.pipeline.run import Run, start_run
+from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
@@ -88,7 +89,7 @@ def encode_data(run: Run) -> str:
     if (run.codes / MANIFEST).exists():
         open_codes(run.codes, digest)
         return f"already in {run.codes}"
-    return write_data_codes(run, run.data, run.codes)
+    return write_data_codes(run, run.data, run.codes, drawn=True)
 
 
 def encode_other(run: Run, dataset: str, output: str) -> str:
@@ -100,10 +101,13 @@ def encode_other(run: Run, dataset: str, output: str) -> str:
     return write_data_codes(run, run.modality.open_other(run, dataset), Path(output))
 
 
-def write_data_codes(run: Run, data: Any, directory: Path) -> str:
-    """Encodes every split of `data` into `directory`; returns what to tell the user."""
+def write_data_codes(run: Run, data: Any, directory: Path, drawn: bool = False) -> str:
+    """Encodes every split of `data` into `directory`; returns what to tell the user.
+
+    Drawn codes are those of a VQ-VAE that was trained with such: the prior has to know how they are spread.
+    """
     vqvae, digest = load_vqvae(run)
-    manifest = run.modality.write_codes(vqvae, digest, data, directory)
+    manifest = run.modality.write_codes(vqvae, digest, data, directory, drawn and draws_codes(vqvae.quantizer))
     return f"{sum(s['num_examples'] for s in manifest.splits.values())} examples encoded into {directory}"
 
 

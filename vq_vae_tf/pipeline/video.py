@@ -87,8 +87,11 @@ class VideoModality(Modality):
         """Frames with their past; see `Modality`."""
         return transitions(codes, config.video.past_frames, seed=seed, **where)
 
-    def write_codes(self, vqvae: VQVAE, digest: str, data: VideoData, directory: Path) -> CodeManifest:
-        """See `Modality`."""
+    def write_codes(
+        self, vqvae: VQVAE, digest: str, data: VideoData, directory: Path, drawn: bool = False
+    ) -> CodeManifest:
+        """See `Modality`. Always the nearest codes: those of the past are what the next frame is imagined from."""
+        del drawn
         return write_video_codes(vqvae, digest, data, directory)
 
     def evaluate(self, run: Run) -> str:

@@ -67,6 +67,7 @@ class Codebook:
         """
         from_data, threshold = self.layer.from_data, self.layer.revive_below
         if not (from_data or threshold):
+            self.steps.assign_add(1)
             return
         vectors = ops.stop_gradient(vectors)
         share = replica_sum(ops.sum(ops.cast(valid, "float32"))) / self.shape[-2]

@@ -7,8 +7,11 @@ from typing import Any
 
 from keras import ops
 
+from vq_vae_tf.ops.drawn import drawn_code, drawn_log_prob
 from vq_vae_tf.ops.nearest import nearest_codes
 from vq_vae_tf.quantizers.base import Quantizer
+from vq_vae_tf.quantizers.product import ProductQuantizer
+from vq_vae_tf.quantizers.vector import VectorQuantizer
 
 
 def nearby_codings(quantizer: Quantizer, z: Any, count: int) -> Any:
@@ -63,3 +66,36 @@ def neighbours(quantizer: Quantizer, z: Any, count: int) -> tuple[Any, Any]:
     found = ops.take(ops.reshape(book, (-1, book.shape[-1])), codes + ops.cast(first, "int32"), axis=0)
     distance = ops.sum(ops.square(vectors[..., None, :] - found), axis=-1)
     return codes, distance - distance[..., :1]
+
+
+def draws_codes(quantizer: Quantizer) -> bool:
+    """Whether training draws its codes, by their distance."""
+    return isinstance(quantizer, VectorQuantizer | ProductQuantizer) and quantizer.temperature > 0
+
+
+def drawn_coding(quantizer: Quantizer, z: Any, seed: int, step: Any) -> tuple[Any, Any]:
+    """A coding of z drawn from q(codes | z), every code for itself by its distance, and log q of it.
+
+    Args:
+        quantizer: one that `draws_codes`.
+        z: float `[batch, *grid, embedding_dim]`.
+        seed, step: another step, another draw.
+
+    Returns:
+        int32 `[batch, *code_shape]` and float32 `[batch]`, nats.
+
+    Raises:
+        ValueError: a quantizer without a temperature.
+    """
+    if not draws_codes(quantizer):
+        raise ValueError(
+            f"{quantizer.name}: codes are drawn by a VectorQuantizer or a ProductQuantizer with temperature > 0; this "
+            f"one is a {type(quantizer).__name__} that takes the nearest."
+        )
+    temperature = quantizer.temperature
+    vectors = quantizer.comparable(ops.reshape(ops.cast(z, "float32"), (-1, quantizer.embedding_dim)))
+    codes = drawn_code(vectors, quantizer.codebook, temperature, seed, step)
+    log_prob = drawn_log_prob(vectors, quantizer.codebook, temperature, codes)
+    shape = (ops.shape(z)[0], *quantizer.code_shape(ops.shape(z)[1:]))
+    per_image = ops.reshape(log_prob, (shape[0], -1))
+    return ops.reshape(codes, shape), ops.sum(per_image, axis=-1)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.ops.drawn import drawn_code
 from vq_vae_tf.ops.nearest import nearest_code
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer
@@ -23,14 +24,20 @@ class ProductQuantizer(CodebookQuantizer):
         num_codebooks: C, codes per vector; divides `embedding_dim`.
         num_embeddings: codes in each codebook.
         embedding_dim: of the whole vector.
+        temperature: in training, code k of a slice is drawn with probability proportional to
+            exp(-|z^c - e^c_k|^2 / temperature); 0: the nearest code, always.
         kwargs: the arguments of the codebook (see `CodebookQuantizer`), then those of a Keras layer.
     """
 
-    def __init__(self, num_codebooks: int, num_embeddings: int, embedding_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self, num_codebooks: int, num_embeddings: int, embedding_dim: int, temperature: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(num_embeddings, embedding_dim, num_codebooks=num_codebooks, **kwargs)
         self._require("num_codebooks", num_codebooks, num_codebooks is not None, "a number of codebooks")
         whole = embedding_dim % num_codebooks == 0
         self._require("num_codebooks", num_codebooks, whole, f"a divisor of embedding_dim={embedding_dim}")
+        self._require("temperature", temperature, temperature >= 0, "a number that is not negative")
+        self.temperature = temperature
         self.books, self.book_dim = num_codebooks, embedding_dim // num_codebooks
 
     def _build_state(self) -> None:
@@ -58,7 +65,11 @@ class ProductQuantizer(CodebookQuantizer):
     def _quantize(self, vectors: Any, batch: Batch) -> Quantized:
         if batch.learning:
             self._book.prepare(self._slices(vectors), batch.valid)
-        codes = self._assign(vectors)
+        if batch.training and self.temperature:
+            sliced = self._slices(vectors)
+            codes = drawn_code(sliced, self._book.value, self.temperature, self.seed, self._book.steps)
+        else:
+            codes = self._assign(vectors)
         z_q = self._lookup(codes)
         turned = GRADIENTS[self.gradient](self._slices(vectors), self._slices(z_q))
         output = ops.reshape(turned, (-1, self.embedding_dim))
@@ -69,4 +80,4 @@ class ProductQuantizer(CodebookQuantizer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "num_codebooks": self.num_codebooks}
+        return {**super().get_config(), "num_codebooks": self.num_codebooks, "temperature": self.temperature}

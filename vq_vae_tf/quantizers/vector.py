@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.ops.nearest import nearest_code, sampled_code
+from vq_vae_tf.ops.drawn import drawn_code
+from vq_vae_tf.ops.nearest import nearest_code
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer, unit_vectors
 
@@ -85,7 +86,7 @@ class VectorQuantizer(CodebookQuantizer):
         if batch.learning:
             self._book.prepare(vectors, batch.valid)
         if batch.training and self.temperature:
-            codes = sampled_code(vectors, self._book.value, self.temperature, self.seed, self._book.steps)
+            codes = drawn_code(vectors, self._book.value, self.temperature, self.seed, self._book.steps)
         else:
             codes = nearest_code(vectors, self._book.value)
         z_q = self._book.lookup(codes)

@@ -77,7 +77,7 @@ def export_image_model(
     requests = _requests(endpoints, images, labels)
     warm = _requests(endpoints, images[:1], labels[:1])
     if endpoints.looping and xla:  # whatever gives images then holds a compiled loop
-        warm = {name: warm[name] for name in warm if name in ("encode", "encode_png", "elbo", "log_prob")}
+        warm = {name: warm[name] for name in warm if name in ("encode", "encode_png", "elbo", "drawn_elbo", "log_prob")}
     write_verified(folder, endpoints, requests, warm, {**(metadata or {}), **_image_facts(endpoints), "xla": xla})
     return folder
 

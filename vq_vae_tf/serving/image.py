@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.checks import in_range, of_shape, positive
 
 Answer = dict[str, tf.Tensor]
@@ -68,10 +69,13 @@ class ImageEndpoints:
             "decode": (self.decode, [codes]),
             "elbo": (self.elbo, [image]),
         }
+        seed = tf.TensorSpec((), tf.int32, name="seed")
+        if draws_codes(self.vqvae.quantizer):
+            given["drawn_elbo"] = (self.drawn_elbo, [image, seed])
         if self.prior is not None:
             label = tf.TensorSpec((None,), tf.int32, name="label")
             keep_mask = tf.TensorSpec((None, *self.grid), tf.int32, name="keep_mask")
-            seed, temperature = tf.TensorSpec((), tf.int32, name="seed"), tf.TensorSpec((), name="temperature")
+            temperature = tf.TensorSpec((), name="temperature")
             condition = [label] if self.num_labels else []
             given["sample"] = (self.sample, [seed, label, temperature])
             given["complete"] = (self.complete, [image, keep_mask, seed, temperature, *condition])
@@ -101,6 +105,15 @@ class ImageEndpoints:
         (distortion + rate) / (dimensions log 2) are the bits/dim that evaluation gives as "uniform".
         """
         terms = self.vqvae.elbo(of_shape(image, (None, *self.image_shape), "image"))
+        return {name: terms[name] for name in ("distortion", "rate")}
+
+    def drawn_elbo(self, image: tf.Tensor, seed: tf.Tensor) -> Answer:
+        """The terms of the bound with codes drawn from q(codes | image), as in training; another seed, other codes.
+
+        The rate is log K for every code less what q does not tell apart. Their mean over images are the bits/dim that
+        evaluation gives as "uniform_drawn".
+        """
+        terms = self.vqvae.drawn_elbo(of_shape(image, (None, *self.image_shape), "image"), seed)
         return {name: terms[name] for name in ("distortion", "rate")}
 
     def sample(self, seed: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> Answer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vq_vae_tf.modalities.image.contrast import LEVELS, ContrastCoding, contrast_coding
 from vq_vae_tf.ops.cosine import cosine_transform
 
 FALL, COLOUR, NEXT_COLOUR = 1.74, 3.2, 1.1
@@ -26,18 +27,50 @@ def cosine_kernel(side: int, channels: int, dim: int, groups: int, code_bits: fl
     """
     rows, colours = cosine_transform(side), cosine_transform(channels)
     basis = np.einsum("ai,bj,ck->ijkabc", rows, rows, colours).reshape(side * side * channels, -1)
-    frequency = np.add.outer(np.arange(side) ** 2, np.arange(side) ** 2)[..., None] * (4.0 / side) ** 2
-    colour = np.arange(channels)
-    loss = FALL * np.log1p(4.0 * frequency) + np.where(colour > 0, COLOUR + NEXT_COLOUR * (colour - 1), 0.0)
-    information = _information(loss.ravel(), groups * code_bits)
-    kernel, filled, load = np.zeros((len(basis), dim)), np.zeros(groups, int), np.zeros(groups)
+    columns = _columns(side, channels, dim, groups, code_bits)
+    return np.where(columns >= 0, basis[:, columns], 0.0).astype(np.float32)
+
+
+def contrast_bands(side: int, channels: int, dim: int, groups: int, code_bits: float = 9.0) -> ContrastCoding:
+    """Which of `cosine_kernel`'s columns share a contrast, where the last three of the groups are kept for contrasts.
+
+    Raises:
+        ValueError: too few groups, or a coefficient without a column.
+    """
+    size, bands = dim // groups, len(LEVELS)
+    free = dim - size * bands
+    if free < side * side * channels:
+        raise ValueError(
+            f"{groups} codes of {size} dimensions hold {free} coefficients beside {bands} contrasts; expected "
+            f"{side * side * channels}, as many as a square of {side}x{side} pixels has."
+        )
+    columns = _columns(side, channels, free, groups - bands, code_bits)
+    frequency, colour = _frequencies(side, channels)
+    known = np.where(columns >= 0, frequency.ravel()[columns], 0.0)
+    return contrast_coding(known, colour.ravel()[columns], dim, size)
+
+
+def _frequencies(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squared frequency, in half waves on four pixels, and colour of each coefficient, `[side, side, channels]`."""
+    squared = np.arange(side) ** 2
+    frequency = np.add.outer(squared, squared) * (4.0 / side) ** 2
+    colour = np.broadcast_to(np.arange(channels), (side, side, channels))
+    return np.repeat(frequency[..., None], channels, axis=-1), colour
+
+
+def _columns(side: int, channels: int, dim: int, groups: int, code_bits: float) -> np.ndarray:
+    """For each column the coefficient that it holds, or -1."""
+    frequency, colour = _frequencies(side, channels)
+    loss = (FALL * np.log1p(4.0 * frequency) + np.where(colour > 0, COLOUR + NEXT_COLOUR * (colour - 1), 0.0)).ravel()
+    information = _information(loss, groups * code_bits)
+    columns, filled, load = np.full(dim, -1), np.zeros(groups, int), np.zeros(groups)
     size = dim // groups
-    for coefficient in np.argsort(loss.ravel(), kind="stable")[: size * groups]:
+    for coefficient in np.argsort(loss, kind="stable")[: size * groups]:
         group = min((g for g in range(groups) if filled[g] < size), key=lambda g: (load[g], g))
-        kernel[:, group * size + filled[group]] = basis[:, coefficient]
+        columns[group * size + filled[group]] = coefficient
         filled[group] += 1
         load[group] += information[coefficient]
-    return kernel.astype(np.float32)
+    return columns
 
 
 def _information(loss: np.ndarray, bits: float) -> np.ndarray:
@@ -64,7 +97,10 @@ def start_from_cosines(
     """
     matrix, bias = location
     side = 2**encoder.downsamplings
-    kernel = cosine_kernel(side, len(matrix), encoder.embedding_dim, groups, code_bits)
+    kept = 0 if encoder.contrast is None else len(encoder.contrast.slots)  # groups for contrasts, behind the others
+    free = encoder.embedding_dim // groups * kept
+    kernel = cosine_kernel(side, len(matrix), encoder.embedding_dim - free, groups - kept, code_bits)
+    kernel = np.pad(kernel, [(0, 0), (0, free)])
     encoder.across.kernel.assign(kernel[None, None])
     encoder.project.kernel.assign(np.zeros(encoder.project.kernel.shape, np.float32))
     (across,), (squares,) = decoder.across, decoder.squares

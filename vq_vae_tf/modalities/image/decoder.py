@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
-from vq_vae_tf.modalities.image.encoder import RESAMPLINGS
+from vq_vae_tf.modalities.image.encoder import as_contrast, check_resampling
 from vq_vae_tf.modalities.image.fold import unfold
 from vq_vae_tf.modalities.image.residual import ResidualStack
 
@@ -27,9 +29,10 @@ class ImageDecoder(keras.layers.Layer):
         upsamplings: d, the number of transposed layers.
         resampling: as in the encoder; "folded" has a 1x1 convolution give squares of 2^d x 2^d pixels as vectors, and
             adds a linear map of z_q to them.
+        contrast: as in the encoder: what is told over its contrast is first multiplied by it.
 
     Raises:
-        ValueError: resampling is not known.
+        ValueError: resampling is not known; contrast without "folded".
     """
 
     def __init__(
@@ -40,11 +43,12 @@ class ImageDecoder(keras.layers.Layer):
         residual_blocks: int = 2,
         upsamplings: int = 2,
         resampling: str = "strided",
+        contrast: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if resampling not in RESAMPLINGS:
-            raise ValueError(f"{self.name}: resampling must be one of {RESAMPLINGS}; received {resampling!r}.")
+        check_resampling(self.name, resampling, contrast)
+        self.contrast = as_contrast(contrast)
         self.resampling = resampling
         self.outputs, self.units, self.upsamplings = outputs, units, upsamplings
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
@@ -96,7 +100,7 @@ class ImageDecoder(keras.layers.Layer):
 
     def call(self, z: Any) -> Any:
         """Parameters of p(x | z_q), in the layer's compute dtype."""
-        h = z
+        h = z = z if self.contrast is None else ops.cast(self.contrast.multiply(z), self.compute_dtype)
         for layer in [self.mix, self.residual, *self.transposed, *self.squares]:
             h = layer(h)
         for layer in self.across:
@@ -113,4 +117,5 @@ class ImageDecoder(keras.layers.Layer):
             "residual_blocks": self.residual_blocks,
             "upsamplings": self.upsamplings,
             "resampling": self.resampling,
+            "contrast": self.contrast,
         }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from vq_vae_tf.modalities.image.contrast import ContrastCoding
 from vq_vae_tf.modalities.image.fold import fold
 from vq_vae_tf.modalities.image.residual import ResidualStack
 from vq_vae_tf.modalities.image.scale import to_unit
@@ -33,9 +36,11 @@ class ImageEncoder(keras.layers.Layer):
         resampling: "strided", the paper's; "folded" takes squares of 2^d x 2^d pixels as vectors, so that all the work
             is wide products on the coarse grid: the finer grids are bound by memory, and cost most of the paper's time.
             A linear map of each square goes round the network and is added to z_e.
+        contrast: which coefficients of folded squares z_e gives over their contrast (`ContrastCoding`: its bands and
+            slots); None: none.
 
     Raises:
-        ValueError: if height or width is not a multiple of 2^d; resampling is not known.
+        ValueError: if height or width is not a multiple of 2^d; resampling is not known; contrast without "folded".
     """
 
     def __init__(
@@ -46,11 +51,12 @@ class ImageEncoder(keras.layers.Layer):
         residual_blocks: int = 2,
         downsamplings: int = 2,
         resampling: str = "strided",
+        contrast: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if resampling not in RESAMPLINGS:
-            raise ValueError(f"{self.name}: resampling must be one of {RESAMPLINGS}; received {resampling!r}.")
+        check_resampling(self.name, resampling, contrast)
+        self.contrast = as_contrast(contrast)
         self.resampling = resampling
         self.embedding_dim, self.units, self.downsamplings = embedding_dim, units, downsamplings
         self.residual_units, self.residual_blocks = residual_units, residual_blocks
@@ -94,7 +100,8 @@ class ImageEncoder(keras.layers.Layer):
         h = to_unit(x, self.compute_dtype)
         if self.resampling == "folded":
             squares = fold(h, 2**self.downsamplings)
-            return self._through(squares) + self.across(squares)
+            z = self._through(squares) + self.across(squares)
+            return z if self.contrast is None else ops.cast(self.contrast.divide(z), self.compute_dtype)
         return self._through(h)
 
     def _through(self, h: Any) -> Any:
@@ -112,4 +119,18 @@ class ImageEncoder(keras.layers.Layer):
             "residual_blocks": self.residual_blocks,
             "downsamplings": self.downsamplings,
             "resampling": self.resampling,
+            "contrast": self.contrast,
         }
+
+
+def check_resampling(name: str, resampling: str, contrast: Any) -> None:
+    """Raises: ValueError, for the layer called `name`."""
+    if resampling not in RESAMPLINGS:
+        raise ValueError(f"{name}: resampling must be one of {RESAMPLINGS}; received {resampling!r}.")
+    if contrast is not None and resampling != "folded":
+        raise ValueError(f'{name}: contrast={contrast!r} is of squares of pixels; expected resampling="folded".')
+
+
+def as_contrast(contrast: Sequence[Sequence[int]] | None) -> ContrastCoding | None:
+    """From a config, where it is a list of lists."""
+    return None if contrast is None else ContrastCoding(*(tuple(part) for part in contrast))

@@ -1,0 +1,75 @@
+"""Codes that are drawn, by flags: trained, scored, learned by a prior, exported."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vq_vae_tf.codes import open_codes
+from vq_vae_tf.commands import train
+from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.run import open_run
+
+pytestmark = pytest.mark.slow
+FLAGS = [
+    "--flagfile=smoke.flags", "--steps=12", "--prior_steps=6", "--prior_layers=1",
+    "--likelihood=logistic_mixture", "--mixture_components=2", "--resampling=folded", "--quantizer=product",
+    "--num_codebooks=11", "--embedding_dim=66", "--contrast_codes=true", "--code_temperature=0.05", "--iw_samples=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for i in range(20):
+            coarse = np.kron(random.integers(30, 220, (4, 4, 3)), np.ones((4, 4, 1)))
+            picture = np.clip(coarse + random.normal(size=(16, 16, 3)) * 8, 0, 255).astype(np.uint8)
+            (folder / name / f"{i}.png").write_bytes(tf.io.encode_png(picture).numpy())
+    return folder
+
+
+def run(*argv, status=0):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", *argv])
+        assert train.main() == status
+
+
+def test_the_whole_chain(pictures, tmp_path):
+    workdir = tmp_path / "run"
+    run(*FLAGS, f"--dataset=folder:{pictures}", f"--workdir={workdir}")
+    bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
+    assert set(bounds) == {f"{p}{d}{m}" for p in ("uniform", "learned") for d in ("", "_drawn") for m in ("", "_iw2")}
+    for prior in ("uniform", "learned"):
+        assert bounds[f"{prior}_drawn"]["rate_bits_per_dim"] < bounds[prior]["rate_bits_per_dim"]
+    opened = open_run(workdir)
+    vqvae, digest = load_vqvae(opened)
+    split = opened.config.evaluation.eval_split
+    x = np.concatenate([batch["x"].numpy() for batch in opened.data.examples(split, 50)])
+    learned = open_codes(opened.codes, digest).store(split).arrays["codes"].numpy()
+    nearest = vqvae.encode(x).numpy()
+    assert 0.02 < np.mean(learned != nearest) < 0.98  # the prior sees draws
+    signatures = tf.saved_model.load(str(workdir / "export" / "model" / "1")).signatures
+    ours = vqvae.drawn_elbo(x[:4], tf.constant(5))
+    given = signatures["drawn_elbo"](image=x[:4], seed=tf.constant(5))
+    np.testing.assert_allclose(given["distortion"] + given["rate"], -np.asarray(ours["elbo"]), rtol=1e-4)
+    other = signatures["drawn_elbo"](image=x[:4], seed=tf.constant(6))
+    assert (other["rate"].numpy() != given["rate"].numpy()).any()
+    np.testing.assert_array_equal(signatures["encode"](image=x[:4])["codes"], nearest[:4])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("quantizer", "residual"), ("quantizer", "two_level"), ("resampling", "strided")]
+)
+def test_what_cannot_be_had_is_refused_before_any_work(pictures, tmp_path, capsys, flag, value):
+    asked = ["--iw_samples=1", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}", f"--{flag}={value}"]
+    run(*FLAGS, *asked, status=2)
+    said = capsys.readouterr().err
+    assert f"--{flag}={value}" in said
+    assert "--code_temperature=0.05" in said or "--contrast_codes" in said
+    assert not (tmp_path / "run" / "vqvae" / "result.json").exists()
