@@ -53,9 +53,7 @@ def main() -> None:
     data = open_image_data(flags.dataset, flags.data_dir or None, flags.image_size)
     for name, found in exported_bits(flags.model, data.examples(flags.split, flags.batch_size)).items():
         bits, codes, images = found
-        print(
-            f"{name}: {bits:.4f} bits/dim over {images} images of {flags.split}, uniform prior, {codes:.4f} of them rate"
-        )
+        print(f"{name}: {bits:.4f} bits/dim over {images} images of {flags.split}, {codes:.4f} of them rate")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 LEVELS = (-0.21, -1.7, -2.88)
-"""What the log contrast of each band is taken from, pixels on a scale of -1/2 to 1/2: on CIFAR-10 about half a unit above
-its mean, so that z is on the scale of pixels. Anything near will do: encoder and decoder share it."""
+"""What the log contrast of each band is taken from, pixels on a scale of -1/2 to 1/2: somewhat above its mean over
+CIFAR-10, so that z is on the scale of pixels. Anything near will do: encoder and decoder share it."""
 FLOOR = 0.016
 """On that scale: contrast below four grey levels is not told apart."""
 CUT = 1.3
