@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
-from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, phase_shift, sideways, spread
+from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, phase_shift, sideways, spread
 
 
 def pictures(*shape, seed=0):
@@ -70,3 +70,14 @@ def test_sheets_and_films_side_by_side_keep_pixels_where_they_belong():
     assert both.shape == (3, 24, 68, 3)
     np.testing.assert_array_equal(both[:, :, 36:], films[1])
     assert not both[:, :, 32:36].any()
+
+
+def test_the_most_typical_film_of_each_scene_is_the_one_nearest_to_the_mean_and_unchanged():
+    films = np.random.default_rng(0).integers(0, 256, (5, 3, 2, 4, 4, 3)).astype(np.uint8)
+    chosen = most_typical(films)
+    assert chosen.dtype == np.uint8
+    for scene in range(3):
+        each = films[:, scene].astype(np.float64)
+        nearest = np.square(each - each.mean(0)).sum((1, 2, 3, 4)).argmin()
+        np.testing.assert_array_equal(chosen[scene], films[nearest, scene])
+    np.testing.assert_array_equal(most_typical(films[:1]), films[0])

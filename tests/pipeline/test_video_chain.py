@@ -15,7 +15,7 @@ from PIL import Image
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline import video_scoring
+from vq_vae_tf.pipeline import imagining, video_scoring
 from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.modality import Draw
@@ -70,7 +70,7 @@ def test_the_numbers_and_the_page(finished):
     assert scores["num_frames"] == clips * LENGTH
     scored = scores["rollouts"]["test"]
     assert scored["num_windows"] == clips
-    for name in ("rollout", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
+    for name in ("rollout", "typical_rollout", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
         assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
@@ -81,7 +81,7 @@ def test_the_numbers_and_the_page(finished):
     assert "Frame by frame: test" in page
 
 
-def test_a_future_the_mean_of_several_and_how_far_they_are_apart(monkeypatch):
+def test_futures_of_several_seeds_the_typical_one_their_mean_and_how_far_they_are_apart(monkeypatch):
     x = np.zeros((3, PAST + FUTURE, 4, 4, 3), np.uint8)
     given = Windows(x, np.zeros((3, PAST + FUTURE, 2, 2), np.int32), np.zeros((3, PAST + FUTURE), np.int32), PAST)
 
@@ -89,15 +89,16 @@ def test_a_future_the_mean_of_several_and_how_far_they_are_apart(monkeypatch):
         assert draw.temperature == 0.7
         return draw.seed
 
-    monkeypatch.setattr(video_scoring, "imagine", by_seed)
-    monkeypatch.setattr(video_scoring, "decoded", lambda vqvae, seed: np.full_like(given.truth, 10 * seed))
-    first, mean, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
-    grey = 10 * (3 + np.arange(video_scoring.SEEDS))
-    assert (first == 30).all()
+    monkeypatch.setattr(imagining, "imagine", by_seed)
+    monkeypatch.setattr(imagining, "decoded", lambda vqvae, seed: np.full_like(given.truth, seed * seed // 2))
+    first, mean, typical, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
+    grey = (3 + np.arange(video_scoring.SEEDS)) ** 2 // 2
+    assert (first == 4).all()
     assert (mean == grey.mean()).all()
-    np.testing.assert_allclose(apart, [grey.std(ddof=1)] * FUTURE, rtol=1e-6)
+    assert (typical == grey[np.abs(grey - grey.mean()).argmin()]).all()
+    np.testing.assert_allclose(apart, [grey.std(ddof=1)] * FUTURE, rtol=1e-5)
     seeds = []
-    monkeypatch.setattr(video_scoring, "imagine", lambda dynamics, past, actions, draw: seeds.append(draw.seed) or 0)
+    monkeypatch.setattr(imagining, "imagine", lambda dynamics, past, actions, draw: seeds.append(draw.seed) or 0)
     video_scoring._futures(None, None, given, Draw(2**31 - 1))
     assert np.array(seeds).astype(np.int32).tolist() == seeds == [2**31 - 1, *range(video_scoring.SEEDS - 1)]
 
@@ -137,10 +138,13 @@ def test_films_of_actions(finished, tmp_path, monkeypatch):
     assert made.n_frames == PAST + 3
     assert made.size == (2 * (2 * SIZE + 4), 2 * SIZE)
     assert opened(tmp_path / "film.png").size == ((PAST + 3) * (SIZE + 2) - 2, 2 * SIZE + 2)
-    for wrong in ("--actions=jump", "--actions=left*none", "--clip=99", "--classes=left", "--complete=a.png",
-                  f"--output={tmp_path}/film.mp4"):  # fmt: skip
+    again = [*asked[:1], "--actions=left*2,right", "--temperatures=1", "--typical_of=3"]
+    assert call(monkeypatch, sample, "sample", *again, f"--output={tmp_path}/typical.webp") == 0
+    assert opened(tmp_path / "typical.webp").n_frames == PAST + 3
+    for wrong in ("--typical_of=0", "--actions=jump", "--actions=left*none", "--clip=99", "--classes=left",
+                  "--complete=a.png", f"--output={tmp_path}/film.mp4"):  # fmt: skip
         assert call(monkeypatch, sample, "sample", *asked, wrong) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.png", "typical.png", "typical.webp"]
 
 
 def test_actions_are_read_by_name_and_number():

@@ -33,6 +33,7 @@ OF_A_MODALITY = (
     ExtraFlag(
         "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
     ),
+    ExtraFlag("typical_of", int, 1, "video: draw so many futures and show the one nearest to their mean"),
     ExtraFlag("clip", int, 0, "video: which clip of the split that is scored gives the first frames, from 0"),
 )
 """Each modality says which of these it knows (`Modality.sample_flags`)."""
@@ -45,6 +46,8 @@ def run(argv: list[str]) -> None:
     temperatures = [_positive(text) for text in flag["temperatures"]]
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
+    if flag["typical_of"] < 1:
+        raise UserError(f"--typical_of={flag['typical_of']} futures cannot be drawn; give at least 1.")
     if not 0.0 <= flag["keep"] <= 1.0:
         raise UserError(f"--keep={flag['keep']} is not a part of a picture; give a number from 0 to 1.")
 

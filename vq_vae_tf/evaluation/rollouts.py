@@ -58,6 +58,17 @@ def sideways(films: Any) -> np.ndarray:
     return np.median(np.stack(steps, axis=1), axis=1)
 
 
+def most_typical(films: Any) -> np.ndarray:
+    """Of several films of each scene the one nearest to their mean, `[n, ...]`, as it is; films `[films, n, ...]`.
+
+    Equation: f_s, s = argmin_s |f_s - mean_s f_s|^2: a guess at the expected film that is a film, not a blur.
+    """
+    films = np.asarray(films)
+    mean, axes = films.mean(axis=0, dtype=np.float32), tuple(range(1, films.ndim - 1))
+    distances = np.stack([np.square(each - mean).mean(axis=axes) for each in films])  # one at a time in float32
+    return films[distances.argmin(axis=0), np.arange(films.shape[1])]
+
+
 def spread(films: Any) -> list[float]:
     """Standard deviation over seeds of each frame, grey levels of 255; films `[seeds, n, time, height, width, 3]`.
 

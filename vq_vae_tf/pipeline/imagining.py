@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,14 @@ def decoded(vqvae: VQVAE, codes: np.ndarray) -> np.ndarray:
     frames = [as_served(decode(tf.constant(flat[i : i + size]))) for i in range(0, len(flat), size)]
     made = np.concatenate(frames)
     return made.reshape(*codes.shape[:2], *made.shape[1:])
+
+
+def futures(
+    vqvae: VQVAE, dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Draw, count: int
+) -> np.ndarray:
+    """Frames uint8 `[count, n, future, height, width, 3]`: `count` draws, of the seeds from `draw.seed` on."""
+    seeds = [(draw.seed + number) % 2**31 for number in range(count)]
+    return np.stack([decoded(vqvae, imagine(dynamics, past, actions, replace(draw, seed=seed))) for seed in seeds])
 
 
 def code_squares(vqvae: VQVAE) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,10 @@ from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
 from vq_vae_tf.evaluation.report import Number, Picture, Report, Row, Section, Settings, Table, write_report
-from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, sideways, spread
+from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, sideways, spread
 from vq_vae_tf.files import write_json
 from vq_vae_tf.pipeline.decoding import decoder
-from vq_vae_tf.pipeline.imagining import BATCH, Windows, decoded, imagine, windows
+from vq_vae_tf.pipeline.imagining import BATCH, Windows, decoded, futures, imagine, windows
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.scoring import settings_by_section
@@ -37,6 +36,7 @@ TURNING_FRAMES = 4
 _LEFT, _RIGHT = "left", "right"
 
 TOGETHER = f"The mean of {SEEDS} futures drawn for each window: a guess at the expected frame, not a picture of one."
+TYPICAL = f"Of {SEEDS} futures drawn for each window the one nearest to their mean: a picture, and not the worst guess."
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
@@ -106,11 +106,12 @@ def _rollouts(
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined, together, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
+    imagined, together, typical, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
         "rollout": imagined,
+        "typical_rollout": typical,
         "mean_of_rollouts": together,
         "copy_last": last,
         "mean_frame": np.broadcast_to(mean, truth.shape),
@@ -120,7 +121,8 @@ def _rollouts(
     scores |= {name: frame_scores(truth, films, variance) for name, films in candidates.items()}
     scores["bits_per_frame"] = _bits(dynamics, given, run.config.run.seed)
     real = gradient_energy(truth)
-    scores["gradient_energy"] = {n: gradient_energy(candidates[n]) / real for n in ("rollout", "reconstruction")}
+    sharp = ("rollout", "typical_rollout", "reconstruction")
+    scores["gradient_energy"] = {name: gradient_energy(candidates[name]) / real for name in sharp}
     scores["spread_over_seeds"] = spread_over_seeds
     if {_LEFT, _RIGHT} <= set(run.data.action_names) and dynamics.past.num_actions:
         scores["turning"] = _turning(run, vqvae, dynamics, given, draw)
@@ -152,16 +154,11 @@ def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
 
 def _futures(
     vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw
-) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """A future of each window, the mean of SEEDS of them, and how far they are apart (of the first windows)."""
-    total, first, some = np.zeros(given.truth.shape, np.float32), given.truth, []
-    for number in range(SEEDS):
-        drawn = dataclasses.replace(draw, seed=(draw.seed + number) % 2**31)
-        films = decoded(vqvae, imagine(dynamics, given.codes[:, : given.past], given.between, drawn))
-        first = films if number == 0 else first
-        total += films
-        some.append(films[:BATCH])
-    return first, total / SEEDS, spread(np.stack(some))
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
+    """Of each window a future, the mean of SEEDS, their most typical; and how far they are apart (first windows)."""
+    drawn = futures(vqvae, dynamics, given.codes[:, : given.past], given.between, draw, SEEDS)
+    together = drawn.mean(axis=0, dtype=np.float32)
+    return drawn[0], together, most_typical(drawn), spread(drawn[:, :BATCH])
 
 
 def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> dict[str, Any]:
@@ -251,6 +248,7 @@ def _film_sections(name: str, scores: Mapping[str, Any], films: np.ndarray) -> l
 def _per_frame(scores: Mapping[str, Any], columns: Sequence[str], kind: str) -> Table:
     meanings = {
         "rollout": "",
+        "typical_rollout": TYPICAL,
         "mean_of_rollouts": TOGETHER,
         "copy_last": LAST,
         "mean_frame": MEAN,
@@ -267,6 +265,7 @@ def _singles(scores: Mapping[str, Any]) -> Table:
         Row("actions taken", [bits["true"]], "bits/frame", "-log2 p of the true next frame's codes.", 1),
         Row("actions shuffled", [bits["shuffled"]], "bits/frame", SHUFFLED, 1),
         Row("gradient energy, imagined", [energy["rollout"]], "", ENERGY),
+        Row("gradient energy, typical", [energy["typical_rollout"]], "", ENERGY),
         Row("gradient energy, reconstructed", [energy["reconstruction"]], "", ENERGY),
     ]
     if turning:
