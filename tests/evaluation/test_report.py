@@ -13,7 +13,7 @@ from PIL import Image
 
 from vq_vae_tf.evaluation import plots
 from vq_vae_tf.evaluation.grids import encode_png, grid_png, image_grid, pair_grid, upscale
-from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
+from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, heading, image_report
 from vq_vae_tf.evaluation.likelihood import LikelihoodScores
 from vq_vae_tf.evaluation.prior import PriorScores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores
@@ -239,3 +239,10 @@ def test_settings_escape_what_users_typed():
 
 def test_compression_ratio_is_the_papers():
     assert compression_ratio((128, 128, 3), (32, 32), 512) == pytest.approx(42.67, abs=0.01)
+
+
+def test_bounds_are_named_in_words():
+    assert heading("uniform") == "uniform prior"
+    assert heading("learned_iw8") == "learned prior, 8 codings"
+    assert heading("uniform_drawn_iw2") == "uniform prior, drawn codes, 2 codings"
+    assert heading("shuffled codes") == "shuffled codes"

@@ -54,8 +54,18 @@ BITS = "Upper bound on -log2 p(x) per pixel and channel: distortion plus rate; a
 DISTORTION = "-log2 p(x | codes) per dimension: what is left to say about the picture once its codes are known."
 RATE = "-log2 p(codes) per dimension: what the codes cost."
 
-BOUNDS = {"uniform": "uniform prior", "learned": "learned prior"}
-"""Headings of bounds that are named otherwise."""
+DRAWN = (
+    "Drawn codes: each with a probability by its distance, as in training. The rate is then what the prior says beyond "
+    "what that leaves open: codes that nearly tie need not be told apart."
+)
+BOUNDS = {"uniform": "uniform prior", "learned": "learned prior", "drawn": "drawn codes"}
+"""Headings of the parts of a bound's name."""
+
+
+def heading(name: str) -> str:
+    """Of a bound: `uniform_drawn_iw8` is "uniform prior, drawn codes, 8 codings"."""
+    parts = (BOUNDS.get(part, part) for part in name.split("_"))
+    return ", ".join(f"{part[2:]} codings" if part[:2] == "iw" and part[2:].isdigit() else part for part in parts)
 
 
 SEARCHED = (
@@ -209,7 +219,7 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
     ]
     for name, bound in found.likelihood.items():
         both = [run.likelihood[name].bits_per_dim, bound.bits_per_dim]
-        rows.append(Row(BOUNDS.get(name, name), both, "bits/dim", BITS))
+        rows.append(Row(heading(name), both, "bits/dim", BITS))
     text = SEARCHED.format(candidates=found.candidates, sweeps=found.sweeps)
     return Section("Codes found by search", [Table(["encoder", "search"], rows)], text)
 
@@ -243,7 +253,8 @@ def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
         Row("total", [s.nats for s in each], "nats/image", "", 1),
         Row("standard error", [s.standard_error for s in each], "bits/dim", "Of the total, over images.", 4),
     ]
-    return Section("Likelihood", [Table([BOUNDS.get(name, name) for name in scores], rows)])
+    text = DRAWN if any("drawn" in name for name in scores) else ""
+    return Section("Likelihood", [Table([heading(name) for name in scores], rows)], text)
 
 
 def _training(name: str, records: Sequence[Mapping[str, Any]]) -> Section:
