@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from vq_vae_tf.codes import open_codes
-from vq_vae_tf.commands import train
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import open_run
 
@@ -23,24 +21,17 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        for i in range(20):
-            coarse = np.kron(random.integers(30, 220, (4, 4, 3)), np.ones((4, 4, 1)))
-            picture = np.clip(coarse + random.normal(size=(16, 16, 3)) * 8, 0, 255).astype(np.uint8)
-            (folder / name / f"{i}.png").write_bytes(tf.io.encode_png(picture).numpy())
-    return folder
+def pictures(picture_folder):
+    random = np.random.default_rng(0)
+
+    def picture():
+        coarse = np.kron(random.integers(30, 220, (4, 4, 3)), np.ones((4, 4, 1)))
+        return np.clip(coarse + random.normal(size=(16, 16, 3)) * 8, 0, 255).astype(np.uint8)
+
+    return picture_folder(20, picture)
 
 
-def run(*argv, status=0):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *argv])
-        assert train.main() == status
-
-
-def test_the_whole_chain(pictures, tmp_path):
+def test_the_whole_chain(run, pictures, tmp_path):
     workdir = tmp_path / "run"
     run(*FLAGS, f"--dataset=folder:{pictures}", f"--workdir={workdir}")
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
@@ -66,7 +57,7 @@ def test_the_whole_chain(pictures, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "value"), [("quantizer", "residual"), ("quantizer", "two_level"), ("resampling", "strided")]
 )
-def test_what_cannot_be_had_is_refused_before_any_work(pictures, tmp_path, capsys, flag, value):
+def test_what_cannot_be_had_is_refused_before_any_work(run, pictures, tmp_path, capsys, flag, value):
     asked = ["--iw_samples=1", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}", f"--{flag}={value}"]
     run(*FLAGS, *asked, status=2)
     said = capsys.readouterr().err

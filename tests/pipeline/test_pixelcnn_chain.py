@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from vq_vae_tf.commands import train
 
 pytestmark = pytest.mark.slow
 FLAGS = ["--likelihood=pixelcnn", "--pixelcnn_units=8", "--pixelcnn_layers=1", "--image_size=8", "--downsamplings=1"]
@@ -17,27 +14,16 @@ SHORT = ["--steps=5", "--prior_steps=5", "--eval_batch_size=12", "--prior_layers
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        for i in range(12):
-            picture = tf.io.encode_png(random.integers(0, 256, (8, 8, 3)).astype(np.uint8)).numpy()
-            (folder / name / f"{i}.png").write_bytes(picture)
-    return folder
+def data(picture_folder):
+    random = np.random.default_rng(0)
+    return picture_folder(12, lambda: random.integers(0, 256, (8, 8, 3)).astype(np.uint8))
 
 
 def arguments(data, workdir):
     return ["--flagfile=smoke.flags", f"--dataset=folder:{data}", f"--workdir={workdir}", *SHORT]
 
 
-def run(*argv, status=0):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *argv])
-        assert train.main() == status
-
-
-def test_the_whole_chain(data, tmp_path):
+def test_the_whole_chain(run, data, tmp_path):
     workdir = tmp_path / "run"
     run(*arguments(data, workdir), *FLAGS, "--iw_samples=3")
     scores = json.loads((workdir / "evaluation.json").read_text())
@@ -60,7 +46,7 @@ def test_the_whole_chain(data, tmp_path):
     )["image"].shape == (2, 8, 8, 3)  # fmt: skip
 
 
-def test_without_codes_nothing_is_spent_on_them(data, tmp_path):
+def test_without_codes_nothing_is_spent_on_them(run, data, tmp_path):
     workdir = tmp_path / "run"
     run(*arguments(data, workdir), *FLAGS, "--pixelcnn_codes=false", "--stages=vqvae,evaluate")
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
@@ -68,7 +54,7 @@ def test_without_codes_nothing_is_spent_on_them(data, tmp_path):
     assert bounds["without codes"]["rate_bits_per_dim"] == 0.0
 
 
-def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(data, tmp_path, capsys):
+def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(run, data, tmp_path, capsys):
     workdir, squares = tmp_path / "run", ["--pixelcnn_side=2", "--pixelcnn_logistics=2", "--resampling=folded"]
     run(*arguments(data, workdir), *FLAGS, "--pixelcnn_units=12", *squares, "--stages=vqvae,evaluate")
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
@@ -77,7 +63,7 @@ def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(data, tmp
     assert "--pixelcnn_side=3" in capsys.readouterr().err
 
 
-def test_codings_of_a_residual_quantizer_are_refused_before_any_work(data, tmp_path, capsys):
+def test_codings_of_a_residual_quantizer_are_refused_before_any_work(run, data, tmp_path, capsys):
     run(*arguments(data, tmp_path / "run"), "--quantizer=residual", "--iw_samples=2", status=2)
     assert "--iw_samples=2" in capsys.readouterr().err
     assert not (tmp_path / "run" / "vqvae" / "result.json").exists()

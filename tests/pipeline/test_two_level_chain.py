@@ -20,14 +20,9 @@ SMALL = ["--image_size=8", "--downsamplings=1", "--steps=5", "--prior_steps=5", 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        for i in range(12):
-            picture = tf.io.encode_png(random.integers(0, 256, (8, 8, 3)).astype(np.uint8)).numpy()
-            (folder / name / f"{i}.png").write_bytes(picture)
-    return folder
+def data(picture_folder):
+    random = np.random.default_rng(0)
+    return picture_folder(12, lambda: random.integers(0, 256, (8, 8, 3)).astype(np.uint8))
 
 
 def run(data, workdir, *argv, status=0):

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from vq_vae_tf.ops.ema import flat_codes
 from vq_vae_tf.ops.nearest import by_tiles, code_table, nearest_code, products
 from vq_vae_tf.ops.random import row_uniform
 from vq_vae_tf.ops.replicas import replica_index
@@ -91,7 +92,6 @@ def _passed(sums: Any, target: Any) -> Any:
 
 
 def _squared_distance(z: Any, codebook: Any, codes: Any) -> Any:
-    books = 1 if len(codebook.shape) == 2 else codebook.shape[0]
-    first = ops.arange(books, dtype="int32") * codebook.shape[-2] if books > 1 else 0
-    vectors = ops.take(ops.reshape(codebook, (-1, codebook.shape[-1])), codes + first, axis=0)
+    table = ops.reshape(codebook, (-1, codebook.shape[-1]))
+    vectors = ops.take(table, flat_codes(codes, codebook.shape[-2]), axis=0)
     return ops.sum(ops.square(ops.stop_gradient(z - vectors)), axis=-1)

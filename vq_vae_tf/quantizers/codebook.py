@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.ops.drawn import drawn_code
 from vq_vae_tf.ops.ema import draw_vectors, ema_codebook, ema_counts, flat_codes, sum_by_code
+from vq_vae_tf.ops.nearest import nearest_code
 from vq_vae_tf.ops.replicas import replica_sum
 from vq_vae_tf.ops.straight_through import rotation_trick, straight_through
 from vq_vae_tf.quantizers.base import Quantizer
@@ -51,6 +53,12 @@ class Codebook:
         """Vectors float32 `[n, dim]` or `[n, num_codebooks, dim]` of codes `[n]` or `[n, num_codebooks]`."""
         table = ops.reshape(self.value, (-1, self.shape[-1]))
         return ops.take(table, flat_codes(codes, self.shape[-2]), axis=0)
+
+    def choose(self, vectors: Any, temperature: float = 0.0) -> Any:
+        """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or above temperature 0 drawn by distance."""
+        if temperature:
+            return drawn_code(vectors, self.value, temperature, self.layer.seed, self.steps)
+        return nearest_code(vectors, self.value)
 
     def _move(self, value: Any) -> None:
         if self.layer.ema_decay is not None:

@@ -7,8 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.ops.drawn import drawn_code
-from vq_vae_tf.ops.nearest import nearest_code
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer
 
@@ -57,21 +55,18 @@ class ProductQuantizer(CodebookQuantizer):
         return self._slices(vectors)
 
     def _assign(self, vectors: Any) -> Any:
-        return nearest_code(self._slices(vectors), self._book.value)
+        return self._book.choose(self._slices(vectors))
 
     def _lookup(self, codes: Any) -> Any:
         return ops.reshape(self._book.lookup(codes), (-1, self.embedding_dim))
 
     def _quantize(self, vectors: Any, batch: Batch) -> Quantized:
+        slices = self._slices(vectors)
         if batch.learning:
-            self._book.prepare(self._slices(vectors), batch.valid)
-        if batch.training and self.temperature:
-            sliced = self._slices(vectors)
-            codes = drawn_code(sliced, self._book.value, self.temperature, self.seed, self._book.steps)
-        else:
-            codes = self._assign(vectors)
+            self._book.prepare(slices, batch.valid)
+        codes = self._book.choose(slices, self.temperature if batch.training else 0.0)
         z_q = self._lookup(codes)
-        turned = GRADIENTS[self.gradient](self._slices(vectors), self._slices(z_q))
+        turned = GRADIENTS[self.gradient](slices, self._slices(z_q))
         output = ops.reshape(turned, (-1, self.embedding_dim))
         return Quantized(codes, output, self._loss(vectors, z_q, batch.rows))
 

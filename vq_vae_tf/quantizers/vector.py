@@ -6,8 +6,6 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.ops.drawn import drawn_code
-from vq_vae_tf.ops.nearest import nearest_code
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer, unit_vectors
 
@@ -76,7 +74,7 @@ class VectorQuantizer(CodebookQuantizer):
         return self._scaled(vectors)
 
     def _assign(self, vectors: Any) -> Any:
-        return nearest_code(self._scaled(vectors), self._book.value)
+        return self._book.choose(self._scaled(vectors))
 
     def _lookup(self, codes: Any) -> Any:
         return self._book.lookup(codes)
@@ -85,10 +83,7 @@ class VectorQuantizer(CodebookQuantizer):
         vectors = self._scaled(vectors)
         if batch.learning:
             self._book.prepare(vectors, batch.valid)
-        if batch.training and self.temperature:
-            codes = drawn_code(vectors, self._book.value, self.temperature, self.seed, self._book.steps)
-        else:
-            codes = nearest_code(vectors, self._book.value)
+        codes = self._book.choose(vectors, self.temperature if batch.training else 0.0)
         z_q = self._book.lookup(codes)
         return Quantized(codes, GRADIENTS[self.gradient](vectors, z_q), self._loss(vectors, z_q, batch.rows))
 
