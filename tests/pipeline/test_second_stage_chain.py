@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vq_vae_tf.commands import train
-
 pytestmark = pytest.mark.slow
 
 
-def run(*argv, status=0):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *argv])
-        assert train.main() == status
-
-
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
+def first(run, tmp_path_factory):
     root, random = tmp_path_factory.mktemp("first"), np.random.default_rng(0)
     (root / "pictures").mkdir()
     for i in range(16):
@@ -40,7 +31,7 @@ SECOND = ["--downsamplings=2", "--likelihood=pixelcnn", "--pixelcnn_units=8", "-
           "--quantizer=product", "--num_codebooks=3", "--num_embeddings=4", "--embedding_dim=6"]  # fmt: skip
 
 
-def test_the_whole_chain_over_codes(first):
+def test_the_whole_chain_over_codes(run, first):
     workdir = first / "two"
     run(*arguments(first), *SECOND, f"--first_stage={first / 'one'}", f"--workdir={workdir}")
     scores = json.loads((workdir / "evaluation.json").read_text())
@@ -53,7 +44,7 @@ def test_the_whole_chain_over_codes(first):
     assert signatures["decode"](codes=codes)["image"].shape == (2, 16, 16, 3)
 
 
-def test_a_first_stage_that_is_not_there_is_refused(first, capsys):
+def test_a_first_stage_that_is_not_there_is_refused(run, first, capsys):
     run(*arguments(first), *SECOND, "--first_stage=nowhere", f"--workdir={first / 'three'}", status=2)
     assert "--first_stage=nowhere holds no run" in capsys.readouterr().err
     assert not (first / "three" / "vqvae" / "result.json").exists()
