@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -26,10 +27,19 @@ class Codebook:
         shape: of the codes.
         name: prefix of the variables' names.
         unit: whether codes have length 1.
+        scale: None, or a function that gives what the layer multiplies each dimension by before it compares; its codes
+            are kept without, and follow it at once.
     """
 
-    def __init__(self, layer: CodebookQuantizer, shape: tuple[int, ...], name: str = "", unit: bool = False) -> None:
-        self.layer, self.shape, self.unit = layer, shape, unit
+    def __init__(
+        self,
+        layer: CodebookQuantizer,
+        shape: tuple[int, ...],
+        name: str = "",
+        unit: bool = False,
+        scale: Callable[[], Any] | None = None,
+    ) -> None:
+        self.layer, self.shape, self.unit, self.scale = layer, shape, unit, scale
         self.usage = layer.add_state(f"{name}usage", shape[:-1])
         self.steps = layer.add_state(f"{name}steps", (), dtype="int32")
         if layer.ema_decay is not None:
@@ -47,6 +57,7 @@ class Codebook:
         """float32, of `shape`."""
         codes = ops.copy(self._codes)
         codes = codes if self.layer.ema_decay is not None else codes + self._offsets
+        codes = codes if self.scale is None else codes * ops.stop_gradient(self.scale())
         return unit_vectors(codes) if self.unit else codes
 
     def lookup(self, codes: Any) -> Any:
@@ -61,6 +72,7 @@ class Codebook:
         return nearest_code(vectors, self.value)
 
     def _move(self, value: Any) -> None:
+        value = value if self.scale is None else value / self.scale()
         if self.layer.ema_decay is not None:
             self._codes.assign(unit_vectors(value) if self.unit else value)
         else:

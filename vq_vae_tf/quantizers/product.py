@@ -24,22 +24,53 @@ class ProductQuantizer(CodebookQuantizer):
         embedding_dim: of the whole vector.
         temperature: in training, code k of a slice is drawn with probability proportional to
             exp(-|z^c - e^c_k|^2 / temperature); 0: the nearest code, always.
+        rate_cost: above 0, each dimension is told as exactly as pays: distances are of vectors times exp(s), s a weight
+            for each dimension, and the loss has rate_cost * sum_i log(1 + 2 exp(2 s_i) var_i / temperature) / 2 more,
+            var_i the variance of the codes: the nats that a vector's codes tell, were they Gaussian. What telling more
+            gains, s feels through z_q = z + exp(-s) n, n what the draw adds. For the bound on log p(x) in nats per
+            dimension, rate_cost is the number of vectors per dimension of x. 0: all dimensions alike.
         kwargs: the arguments of the codebook (see `CodebookQuantizer`), then those of a Keras layer.
     """
 
     def __init__(
-        self, num_codebooks: int, num_embeddings: int, embedding_dim: int, temperature: float = 0.0, **kwargs: Any
+        self,
+        num_codebooks: int,
+        num_embeddings: int,
+        embedding_dim: int,
+        temperature: float = 0.0,
+        rate_cost: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(num_embeddings, embedding_dim, num_codebooks=num_codebooks, **kwargs)
         self._require("num_codebooks", num_codebooks, num_codebooks is not None, "a number of codebooks")
         whole = embedding_dim % num_codebooks == 0
         self._require("num_codebooks", num_codebooks, whole, f"a divisor of embedding_dim={embedding_dim}")
         self._require("temperature", temperature, temperature >= 0, "a number that is not negative")
-        self.temperature = temperature
+        self._require("rate_cost", rate_cost, rate_cost >= 0, "a number that is not negative")
+        self._require("rate_cost", rate_cost, temperature > 0 or not rate_cost, "0 beside temperature=0")
+        self.temperature, self.rate_cost = temperature, rate_cost
         self.books, self.book_dim = num_codebooks, embedding_dim // num_codebooks
 
     def _build_state(self) -> None:
-        self._book = Codebook(self, (self.books, self.num_codes, self.book_dim))
+        if not self.rate_cost:
+            self._book = Codebook(self, (self.books, self.num_codes, self.book_dim))
+            return
+        self.log_precision = self.add_weight(
+            name="log_precision", shape=(self.embedding_dim,), initializer="zeros", dtype="float32", autocast=False
+        )
+        self._book = Codebook(self, (self.books, self.num_codes, self.book_dim), scale=self._scale_of_books)
+
+    def _scale_of_books(self) -> Any:
+        return ops.reshape(self._scale(), (self.books, 1, self.book_dim))
+
+    def _scale(self) -> Any:
+        """What vectors are multiplied by before they are compared: exp(s)."""
+        return ops.exp(self.log_precision) if self.rate_cost else 1.0
+
+    def _rate(self) -> Any:
+        """Nats that a vector's codes tell, were they Gaussian; gradients to the precision alone."""
+        known = ops.stop_gradient(ops.reshape(ops.var(self._book.value, axis=1), (-1,)) / ops.square(self._scale()))
+        return 0.5 * ops.sum(ops.log1p(2.0 / self.temperature * known * ops.square(self._scale())))
 
     @property
     def codebook(self) -> Any:
@@ -48,7 +79,7 @@ class ProductQuantizer(CodebookQuantizer):
         return self._book.value
 
     def _slices(self, vectors: Any) -> Any:
-        return ops.reshape(vectors, (-1, self.books, self.book_dim))
+        return ops.reshape(vectors * self._scale(), (-1, self.books, self.book_dim))
 
     def comparable(self, vectors: Any) -> Any:
         """See `Quantizer`: cut into slices."""
@@ -58,21 +89,28 @@ class ProductQuantizer(CodebookQuantizer):
         return self._book.choose(self._slices(vectors))
 
     def _lookup(self, codes: Any) -> Any:
-        return ops.reshape(self._book.lookup(codes), (-1, self.embedding_dim))
+        return ops.reshape(self._book.lookup(codes), (-1, self.embedding_dim)) / self._scale()
 
     def _quantize(self, vectors: Any, batch: Batch) -> Quantized:
         slices = self._slices(vectors)
         if batch.learning:
             self._book.prepare(slices, batch.valid)
         codes = self._book.choose(slices, self.temperature if batch.training else 0.0)
-        z_q = self._lookup(codes)
-        turned = GRADIENTS[self.gradient](slices, self._slices(z_q))
-        output = ops.reshape(turned, (-1, self.embedding_dim))
-        return Quantized(codes, output, self._loss(vectors, z_q, batch.rows))
+        found = self._book.lookup(codes)
+        turned = GRADIENTS[self.gradient](slices, found)
+        output = ops.reshape(turned, (-1, self.embedding_dim)) / self._scale()
+        compared = vectors * ops.stop_gradient(self._scale())
+        loss = self._loss(compared, ops.reshape(found, (-1, self.embedding_dim)), batch.rows)
+        return Quantized(codes, output, loss + self.rate_cost * self._rate() if self.rate_cost else loss)
 
     def _learn(self, vectors: Any, codes: Any, weights: Any, counts: Any) -> None:
         self._book.learn(self._slices(vectors), codes, weights, counts)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "num_codebooks": self.num_codebooks, "temperature": self.temperature}
+        return {
+            **super().get_config(),
+            "num_codebooks": self.num_codebooks,
+            "temperature": self.temperature,
+            "rate_cost": self.rate_cost,
+        }

@@ -59,13 +59,13 @@ def test_without_room_the_weakest_are_left_out():
     np.testing.assert_allclose(kept, [1.0] * 12 + [0.0] * 36, atol=1e-6)
 
 
-def model(likelihood):
+def model(likelihood, precision="float32"):
     values = {
         "likelihood": likelihood, "quantizer": "product", "num_codebooks": 2, "num_embeddings": 64, "embedding_dim": 12,
         "units": 8, "residual_units": 4, "resampling": "folded", "downsamplings": 1, "data_variance": 0.05,
         "mixture_components": 2,
     }  # fmt: skip
-    return build.build_vqvae(config_lib.from_values(values), (4, 4, 3))
+    return build.build_vqvae(config_lib.from_values(values), (4, 4, 3), precision)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "logistic_mixture"])
@@ -77,6 +77,16 @@ def test_the_model_starts_as_the_transform_and_its_inverse(likelihood):
     np.testing.assert_allclose(ops.convert_to_numpy(z), expected, atol=1e-5)
     picture = ops.convert_to_numpy(vqvae.likelihood.mean(vqvae.decoder(z)))
     np.testing.assert_allclose(picture, x, atol=1.5)  # the mixture's mean feels the ends
+
+
+def test_what_goes_round_the_networks_is_exact_under_bfloat16():
+    exact, mixed = (model("logistic_mixture", precision) for precision in ("float32", "mixed_bfloat16"))
+    x = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    z = ops.convert_to_numpy(exact.encoder(x))
+    np.testing.assert_allclose(ops.convert_to_numpy(mixed.encoder(x)), z, atol=1e-6)
+    parameters = [ops.convert_to_numpy(vqvae.decoder(z)) for vqvae in (exact, mixed)]
+    bias = np.abs(parameters[0]).max() * 2.0**-8  # only what starts at zero goes through bfloat16, and its bias
+    np.testing.assert_allclose(parameters[1], parameters[0], atol=bias)
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(0.01), DiscretizedLogisticMixture(3)])

@@ -28,7 +28,7 @@ class ImageDecoder(keras.layers.Layer):
         residual_blocks: how many.
         upsamplings: d, the number of transposed layers.
         resampling: as in the encoder; "folded" has a 1x1 convolution give squares of 2^d x 2^d pixels as vectors, and
-            adds a linear map of z_q to them.
+            adds a linear map of z_q to them, in float32 under every policy (see `ImageEncoder`).
         contrast: as in the encoder: what is told over its contrast is first multiplied by it.
 
     Raises:
@@ -46,7 +46,7 @@ class ImageDecoder(keras.layers.Layer):
         contrast: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         check_resampling(self.name, resampling, contrast)
         self.contrast = as_contrast(contrast)
         self.resampling = resampling
@@ -60,7 +60,9 @@ class ImageDecoder(keras.layers.Layer):
         side = 2**upsamplings
         self.squares = [keras.layers.Conv2D(outputs * side**2, 1, name="squares", dtype=policy)] if folded else []
         self.across = (
-            [keras.layers.Conv2D(outputs * side**2, 1, use_bias=False, name="across", dtype=policy)] if folded else []
+            [keras.layers.Conv2D(outputs * side**2, 1, use_bias=False, name="across", dtype="float32")]
+            if folded
+            else []
         )
 
     def _transposed(self) -> list[keras.layers.Layer]:
@@ -99,12 +101,12 @@ class ImageDecoder(keras.layers.Layer):
         return (input_shape[0], *grid, self.outputs)
 
     def call(self, z: Any) -> Any:
-        """Parameters of p(x | z_q), in the layer's compute dtype."""
-        h = z = z if self.contrast is None else ops.cast(self.contrast.multiply(z), self.compute_dtype)
+        """Parameters of p(x | z_q), in the layer's compute dtype, or float32 of folded squares."""
+        h = z = z if self.contrast is None else self.contrast.multiply(z)
         for layer in [self.mix, self.residual, *self.transposed, *self.squares]:
             h = layer(h)
         for layer in self.across:
-            h = unfold(h + layer(z), 2**self.upsamplings)
+            h = unfold(ops.cast(h, "float32") + layer(z), 2**self.upsamplings)
         return h
 
     def get_config(self) -> dict[str, Any]:
