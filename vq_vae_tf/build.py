@@ -70,6 +70,11 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
             f"--code_temperature={config.quantizer.code_temperature:g} draws codes by their distance, which "
             f"--quantizer={name} does not do; give 0, or one of {', '.join(DRAWN)}."
         )
+    if config.prior.prior_vectors and name != "product":
+        raise UserError(
+            f"--prior_vectors with --quantizer={name}: codes are seen as short vectors of the codebooks of a product "
+            "quantizer; give --quantizer=product, or leave it out."
+        )
     _check_search(config, len(grid))
     try:
         if name == TWO_LEVEL:
@@ -127,7 +132,12 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
     codebook = {**size, **learned, "ema_decay": q.ema_decay or None, "revive_below": q.revive_below}
     return {
         "vector": {**codebook, "temperature": q.code_temperature},
-        "product": {"num_codebooks": q.num_codebooks, **codebook, "temperature": q.code_temperature},
+        "product": {
+            "num_codebooks": q.num_codebooks,
+            **codebook,
+            "temperature": q.code_temperature,
+            "rate_cost": q.rate_cost,
+        },
         "residual": {"num_codebooks": q.num_codebooks, **codebook},
         "entropy_constrained": {**codebook, "bit_cost": q.bit_cost},
         "simvq": {**size, **learned},
@@ -287,6 +297,8 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
         "dropout": config.prior.prior_dropout,
         "dtype": precision,
     }
+    if config.prior.prior_vectors:
+        sizes["vector_dim"] = config.quantizer.embedding_dim // config.quantizer.num_codebooks
     shape = tuple(manifest.code_shape)
     if manifest.layout == TWO_LEVEL:
         factor, features = factor_of(shape[-1]), config.prior.prior_units

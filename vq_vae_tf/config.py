@@ -180,6 +180,12 @@ class QuantizerConfig:
         "gives the bound with drawn codes; 0: the nearest",
         minimum=0.0,
     )
+    rate_cost: float = _option(
+        0.0,
+        "of the product quantizer with --code_temperature: it learns how exactly each dimension of z is told, at this "
+        "cost of a nat; for the bound: 1 / (dimensions of x that a vector of z stands for); 0: all alike",
+        minimum=0.0,
+    )
     bit_cost: float = _option(
         0.01, "of the entropy-constrained and the joint quantizer: distortion traded for a bit", minimum=0.0
     )
@@ -211,6 +217,11 @@ class PriorConfig:
     prior_units: int = _option(128, "hidden units", minimum=1)
     prior_layers: int = _option(12, "layers", minimum=1)
     prior_dropout: float = _option(0.1, "dropout rate", minimum=0.0, maximum=1.0)
+    prior_vectors: bool = _option(
+        False,
+        "of the product quantizer: the prior sees and predicts codes as the vectors of their codebook, not as names; "
+        "for codes of few dimensions",
+    )
     prior_labels: bool = _option(True, "condition on the class where the data has classes")
     prior_steps: int = _option(10_000, "training steps", minimum=1)
     prior_batch_size: int = _option(32, "examples in a step, over all replicas", minimum=1)

@@ -270,6 +270,11 @@ class Dynamics(Prior):
         codes, given = split_inputs(inputs)
         return self.network(codes, self.seen(given, training), training=training)
 
+    def nats(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """See `Prior`."""
+        codes, given = split_inputs(inputs)
+        return self.network.nats(codes, self.seen(given, training), training)
+
     def log_prob(self, codes: Any, condition: dict | None = None) -> Tensor:
         """Nats of whole frames: `[batch, h, w]` -> float32 `[batch]`; `condition` has "past" and "actions"."""
         return super().log_prob(codes, self.seen(condition))

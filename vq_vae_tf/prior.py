@@ -44,22 +44,20 @@ class Prior(keras.Model):
 
     def loss_terms(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         """`loss`: mean nats a code; `bits_per_code`: the same in bits."""
-        codes, _ = split_inputs(inputs)
-        return self._terms(codes, self(inputs, training=training))
+        return _terms(self.nats(inputs, training))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
         """Mean nats a code, so that plain `compile(optimizer)` and `fit(codes)` train the prior."""
-        codes, _ = split_inputs(x)
-        logits = self(x, training=training) if y_pred is None else y_pred
-        terms = self._terms(codes, logits)
+        terms = _terms(self.nats(x, training) if y_pred is None else _nats(split_inputs(x)[0], y_pred))
         self.bits_tracker.update_state(terms["bits_per_code"])
         return terms["loss"]
 
-    def _terms(self, codes: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        nats = ops.mean(_nats(codes, logits))
-        return {"loss": nats, "bits_per_code": ops.stop_gradient(nats) / math.log(2)}
+    def nats(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """-log p of every code given the ones before it, float32 `[batch, *code_shape]`; inputs as for a call."""
+        codes, condition = split_inputs(inputs)
+        return self.network.nats(codes, condition, training)
 
     def log_prob(self, codes: Any, condition: dict | None = None) -> Tensor:
         """Nats of whole code maps: `[batch, *code_shape]` -> float32 `[batch]`."""
@@ -67,7 +65,7 @@ class Prior(keras.Model):
         if values is not None and values.size and not (values.min() >= 0 and values.max() < self.network.num_symbols):
             expected = f"0..{self.network.num_symbols - 1}; were they written by another model?"
             raise ValueError(f"{self.name}: codes in {values.min()}..{values.max()} given; expected {expected}")
-        nats = _nats(codes, self.network(codes, condition, training=False))
+        nats = self.network.nats(codes, condition, training=False)
         return -ops.sum(ops.reshape(nats, (-1, self.network.num_positions)), axis=-1)
 
     def bits_per_code(self, codes: Any, condition: dict | None = None) -> Tensor:
@@ -126,6 +124,11 @@ def split_inputs(inputs: Any) -> tuple[Tensor, dict]:
     if not isinstance(inputs, dict):
         return inputs, {}
     return inputs["codes"], {name: value for name, value in inputs.items() if name != "codes"}
+
+
+def _terms(nats: Tensor) -> dict[str, Tensor]:
+    mean = ops.mean(nats)
+    return {"loss": mean, "bits_per_code": ops.stop_gradient(mean) / math.log(2)}
 
 
 def _nats(codes: Tensor, logits: Tensor) -> Tensor:

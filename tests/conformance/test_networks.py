@@ -21,6 +21,7 @@ SMALL = {
 SHAPES = {
     "grid": {"symbol_shape": (3, 4)},
     "channels": {"symbol_shape": (3, 2, 2), "num_channels": 2},
+    "vectors": {"symbol_shape": (3, 2, 2), "num_channels": 2, "vector_dim": 2},
     "conditioned": {"symbol_shape": (2, 3, 2), "num_channels": 2, "num_labels": 3, "condition_features": 2},
 }
 CASES = list(itertools.product(sorted(NETWORKS), SHAPES))
@@ -37,7 +38,14 @@ def _make(name, shape="grid", **changes):
     network.build()
     for weight in network.trainable_weights:  # so that no bias and no norm is at its neutral start
         weight.assign(weight + 0.1 * keras.random.normal(weight.shape, dtype=weight.dtype))
+    if network.vector_dim:
+        network.show(*_vectors(network.channels, network.vector_dim))
     return network
+
+
+def _vectors(channels, dim):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(channels, K, dim)), rng.integers(0, 9, (channels, K))
 
 
 def _condition(network, batch, seed=0):

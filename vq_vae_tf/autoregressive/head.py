@@ -32,6 +32,8 @@ class ChannelHead(keras.layers.Layer):
         self.num_symbols = num_symbols
         self.features = features
 
+    LEARNED = ("from_context", "from_prefix", "context_bias", "mix", "mix_bias", "to_logits", "logits_bias")
+    """Weights, stacked over channels."""
     first_scale = 1.0
     """Of the last matrix at the start, to Glorot and Bengio's."""
 
@@ -77,8 +79,7 @@ class ChannelHead(keras.layers.Layer):
 
     def weights_of(self, channel: Any) -> dict[str, Tensor]:
         """One channel's weights by name, in the compute dtype: `step` runs outside of `__call__`, which would cast."""
-        names = ("from_context", "from_prefix", "context_bias", "mix", "mix_bias", "to_logits", "logits_bias")
-        stacked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        stacked = {name: getattr(self, name) for name in self.LEARNED if getattr(self, name) is not None}
         return {name: self._of(weight, channel) for name, weight in stacked.items()}
 
     def logits(self, weights: dict[str, Tensor], context: Tensor, prefix: Tensor) -> Tensor:

@@ -31,6 +31,10 @@ class Uniform(keras.layers.Layer):
         """Zeros `[batch, *symbol_shape, num_symbols]`."""
         return ops.zeros((*ops.shape(symbols), self.num_symbols))
 
+    def nats(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
+        """log K `[batch, *symbol_shape]`."""
+        return ops.full(ops.shape(symbols), math.log(self.num_symbols), dtype="float32")
+
     def init_cache(self, batch_size: Any, condition: dict | None = None) -> tuple:
         """Nothing to remember."""
         return ()

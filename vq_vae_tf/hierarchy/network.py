@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.hierarchy.layout import space_from_depth, unpack
+from vq_vae_tf.hierarchy.layout import pack, space_from_depth, unpack
 
 Tensor = Any
 
@@ -72,14 +72,23 @@ class TwoLevelNetwork(keras.layers.Layer):
 
     def call(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
         """Logits `[batch, h, w, 1 + factor^2, num_symbols]` (float32) of every code of both levels."""
+        top, bottom = self._levels(symbols)
+        upper = self.top(top, condition, training=training)
+        lower = self.bottom(bottom, self.below(top, condition), training=training)
+        return ops.concatenate([upper[..., None, :], _blocks(lower, self.factor)], axis=-2)
+
+    def nats(self, symbols: Tensor, condition: dict | None = None, training: bool | None = None) -> Tensor:
+        """-log p of every code of both levels, float32 `[batch, h, w, 1 + factor^2]`."""
+        top, bottom = self._levels(symbols)
+        upper = self.top.nats(top, condition, training)
+        return pack(upper, self.bottom.nats(bottom, self.below(top, condition), training))
+
+    def _levels(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         if tuple(symbols.shape[1:]) != self.symbol_shape:
             raise ValueError(
                 f"{self.name}: codes of shape {symbols.shape} given; expected [batch, {self.symbol_shape}]"
             )
-        top, bottom = unpack(symbols)
-        upper = self.top(top, condition, training=training)
-        lower = self.bottom(bottom, self.below(top, condition), training=training)
-        return ops.concatenate([upper[..., None, :], _blocks(lower, self.factor)], axis=-2)
+        return unpack(symbols)
 
     def below(self, top: Tensor, condition: dict | None = None) -> dict:
         """The condition of the bottom network: `condition` and, under "map", what the top codes say."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from keras import ops
 
 from vq_vae_tf import build
 from vq_vae_tf.codes import open_codes
@@ -48,6 +51,14 @@ def first_stage(config: Config, data: Any) -> VQVAE:
     model = build.build_vqvae(first, data.image_shape)
     load_weights(model, Path(name) / "vqvae")
     return model
+
+
+def shown_vectors(run: Run) -> Callable[[Any], None]:
+    """What gives a prior with --prior_vectors the run's codebooks, and how often each of their codes comes."""
+    vqvae, digest = load_vqvae(run)
+    vectors = ops.convert_to_numpy(vqvae.quantizer.codebook)
+    counts = open_codes(run.codes, digest).manifest.histogram("train")
+    return lambda prior: prior.network.show(vectors, counts)
 
 
 def load_prior(run: Run) -> Prior | None:

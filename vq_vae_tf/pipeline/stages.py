@@ -15,7 +15,7 @@ from vq_vae_tf import build
 from vq_vae_tf.codes import MANIFEST, CodeData, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, trained
+from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, shown_vectors, trained
 from vq_vae_tf.pipeline.run import Run, start_run
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.export import METADATA
@@ -116,7 +116,7 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     config, codes = run.config, wait_for_codes(run, strategy)
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
-    start = (lambda prior: None) if read_result(run.prior) else run.modality.prior_start(run)
+    start = _prior_start(run)
 
     def started() -> Any:
         prior = run.modality.build_prior(config, codes.manifest, config.run.precision)
@@ -133,6 +133,13 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
         title="prior",
     )
     return f"trained for {result.steps} steps, weights in {run.prior}"
+
+
+def _prior_start(run: Run) -> Callable[[Any], None]:
+    """What a new prior starts from beside chance."""
+    if read_result(run.prior):
+        return lambda prior: None
+    return shown_vectors(run) if run.config.prior.prior_vectors else run.modality.prior_start(run)
 
 
 def wait_for_codes(run: Run, strategy: tf.distribute.Strategy) -> CodeData:
