@@ -65,16 +65,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
             f"--quantizer={name} does not have; give --iw_samples=1."
         )
-    if config.quantizer.code_temperature and name not in DRAWN:
-        raise UserError(
-            f"--code_temperature={config.quantizer.code_temperature:g} draws codes by their distance, which "
-            f"--quantizer={name} does not do; give 0, or one of {', '.join(DRAWN)}."
-        )
-    if config.prior.prior_vectors and name != "product":
-        raise UserError(
-            f"--prior_vectors with --quantizer={name}: codes are seen as short vectors of the codebooks of a product "
-            "quantizer; give --quantizer=product, or leave it out."
-        )
+    _check_kind(config)
     _check_search(config, len(grid))
     try:
         if name == TWO_LEVEL:
@@ -86,6 +77,26 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
         return QUANTIZERS[name](**arguments[name], name="quantizer")
     except ValueError as error:
         raise UserError(f"--quantizer={name}: {error}") from error
+
+
+def _check_kind(config: Config) -> None:
+    """Raises: UserError where the quantizer has not what other flags ask of it."""
+    q, name = config.quantizer, config.quantizer.quantizer
+    if q.code_temperature and name not in DRAWN:
+        raise UserError(
+            f"--code_temperature={q.code_temperature:g} draws codes by their distance, which --quantizer={name} does "
+            f"not do; give 0, or one of {', '.join(DRAWN)}."
+        )
+    if q.rate_cost and (name != "product" or not q.code_temperature):
+        raise UserError(
+            f"--rate_cost={q.rate_cost:g} with --quantizer={name} --code_temperature={q.code_temperature:g}: it is of "
+            "the drawn codes of a product quantizer; give --quantizer=product and a temperature above 0, or 0."
+        )
+    if config.prior.prior_vectors and name != "product":
+        raise UserError(
+            f"--prior_vectors with --quantizer={name}: codes are seen as short vectors of the codebooks of a product "
+            "quantizer; give --quantizer=product, or leave it out."
+        )
 
 
 def _check_search(config: Config, grid_rank: int) -> None:

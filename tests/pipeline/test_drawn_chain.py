@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.autoregressive.vectors import vector_features
 from vq_vae_tf.codes import open_codes
-from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
 from vq_vae_tf.pipeline.run import open_run
 
 pytestmark = pytest.mark.slow
@@ -17,6 +18,7 @@ FLAGS = [
     "--flagfile=smoke.flags", "--steps=12", "--prior_steps=6", "--prior_layers=1",
     "--likelihood=logistic_mixture", "--mixture_components=2", "--resampling=folded", "--quantizer=product",
     "--num_codebooks=11", "--embedding_dim=66", "--contrast_codes=true", "--code_temperature=0.05", "--iw_samples=2",
+    "--rate_cost=0.01", "--prior_vectors=true",
 ]  # fmt: skip
 
 
@@ -41,6 +43,12 @@ def test_the_whole_chain(run, pictures, tmp_path):
     opened = open_run(workdir)
     vqvae, digest = load_vqvae(opened)
     split = opened.config.evaluation.eval_split
+    prior = load_prior(opened)
+    features = vector_features(np.asarray(vqvae.quantizer.codebook))
+    np.testing.assert_allclose(prior.network.head.table, features, rtol=1e-4, atol=1e-5)
+    frequency = np.exp(prior.network.head.log_frequency)
+    counts = open_codes(opened.codes, digest).manifest.histogram("train") + 1.0
+    np.testing.assert_allclose(frequency, counts / counts.sum(-1, keepdims=True), rtol=1e-4)
     x = np.concatenate([batch["x"].numpy() for batch in opened.data.examples(split, 50)])
     learned = open_codes(opened.codes, digest).store(split).arrays["codes"].numpy()
     nearest = vqvae.encode(x).numpy()
@@ -55,12 +63,16 @@ def test_the_whole_chain(run, pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("quantizer", "residual"), ("quantizer", "two_level"), ("resampling", "strided")]
-)
+    ("flag", "value"),
+    [
+        ("quantizer", "residual"), ("quantizer", "two_level"), ("quantizer", "vector"), ("resampling", "strided"),
+        ("code_temperature", "0"),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_had_is_refused_before_any_work(run, pictures, tmp_path, capsys, flag, value):
     asked = ["--iw_samples=1", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}", f"--{flag}={value}"]
     run(*FLAGS, *asked, status=2)
     said = capsys.readouterr().err
     assert f"--{flag}={value}" in said
-    assert "--code_temperature=0.05" in said or "--contrast_codes" in said
+    assert any(other in said for other in ("--code_temperature=0.05", "--contrast_codes", "--rate_cost=0.01"))
     assert not (tmp_path / "run" / "vqvae" / "result.json").exists()
