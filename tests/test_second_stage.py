@@ -132,6 +132,12 @@ def test_other_likelihoods_and_quantizers_are_refused(first, wrong):
         build.build_second_stage(config_lib.from_values(SECOND | wrong), first, SHAPE)
 
 
+@pytest.mark.parametrize("wrong", [{"contrast_codes": True}, {"contrast_weight": 0.5}])
+def test_what_is_of_pixels_is_refused_and_not_ignored(first, wrong):
+    with pytest.raises(UserError, match="--first_stage=.* with --contrast_codes or --contrast_weight"):
+        build.build_second_stage(config_lib.from_values(SECOND | wrong), first, SHAPE)
+
+
 def test_a_first_stage_with_several_codes_at_a_place_is_refused():
     several = build.build_vqvae(config_lib.from_values(FIRST | {"quantizer": "product", "num_codebooks": 2}), SHAPE)
     with pytest.raises(UserError, match=r"--first_stage=RUN: .*several codes at a place"):

@@ -274,6 +274,11 @@ def build_second_stage(
             f"--first_stage={model.first_stage} with --likelihood={model.likelihood} --quantizer={q.quantizer}: codes "
             f"are told by a PixelCNN, several for an image; give --likelihood={PIXELCNN} --quantizer=product."
         )
+    if model.contrast_codes or model.contrast_weight:
+        raise UserError(
+            f"--first_stage={model.first_stage} with --contrast_codes or --contrast_weight: those are of pixels, and its "
+            "codes are none; leave them out."
+        )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
     sizes = model_sizes(config, precision)
     network = decoder_network(
