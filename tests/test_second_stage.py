@@ -134,7 +134,7 @@ def test_other_likelihoods_and_quantizers_are_refused(first, wrong):
 
 @pytest.mark.parametrize("wrong", [{"contrast_codes": True}, {"contrast_weight": 0.5}])
 def test_what_is_of_pixels_is_refused_and_not_ignored(first, wrong):
-    with pytest.raises(UserError, match="--first_stage=.* with --contrast_codes or --contrast_weight"):
+    with pytest.raises(UserError, match=r"--first_stage=.* with --contrast_codes or --contrast_weight"):
         build.build_second_stage(config_lib.from_values(SECOND | wrong), first, SHAPE)
 
 

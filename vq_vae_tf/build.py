@@ -276,8 +276,8 @@ def build_second_stage(
         )
     if model.contrast_codes or model.contrast_weight:
         raise UserError(
-            f"--first_stage={model.first_stage} with --contrast_codes or --contrast_weight: those are of pixels, and its "
-            "codes are none; leave them out."
+            f"--first_stage={model.first_stage} with --contrast_codes or --contrast_weight: those are of pixels, and "
+            "its codes are none; leave them out."
         )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
     sizes = model_sizes(config, precision)
