@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from vq_vae_tf.ops.replicas import replica_sum
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer
 
-LEAST = 0.01
-"""Mean squared noise, of the temperature, below which it is no measure: of dimensions that no code uses."""
+SLOW = 0.1
+"""s over the weight that the optimizer moves. At full speed the precision of a long training runs away from what encoder
+and decoder have learned; and where codes are coarse beside the draw, it takes their error for the draw's."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -28,12 +28,11 @@ class ProductQuantizer(CodebookQuantizer):
         embedding_dim: of the whole vector.
         temperature: in training, code k of a slice is drawn with probability proportional to
             exp(-|z^c - e^c_k|^2 / temperature); 0: the nearest code, always.
-        rate_cost: above 0, it is learned how exactly each dimension is told: distances are of vectors times exp(s), s a
-            weight a dimension, which goes to where codes are as probable as the bound wants them, q(e) ~ exp(-D), D the
-            nats that an error of z costs: exp(-2 s_i) temperature / 2 is the inverse of D's curvature in z_i. That is
-            E[n dD/dn] / E[n^2], n = z_q - z, so what z_q feels of s is D's slope where the draw fell, and the loss has
-            rate_cost * sum_i s_i against it: for D in nats per dimension of x, vectors of z per dimension of x. 0: all
-            dimensions alike.
+        rate_cost: above 0, each dimension is told as exactly as pays: distances are of vectors times exp(s), s a weight
+            for each dimension, and the loss has rate_cost * sum_i log(1 + 2 exp(2 s_i) var_i / temperature) / 2 more,
+            var_i the variance of the codes: the nats that a vector's codes tell, were they Gaussian. What telling more
+            gains, s feels through z_q = z + exp(-s) n, n what the draw adds. For the bound on log p(x) in nats per
+            dimension, rate_cost is the number of vectors per dimension of x. 0: all dimensions alike.
         kwargs: the arguments of the codebook (see `CodebookQuantizer`), then those of a Keras layer.
     """
 
@@ -60,8 +59,8 @@ class ProductQuantizer(CodebookQuantizer):
         if not self.rate_cost:
             self._book = Codebook(self, (self.books, self.num_codes, self.book_dim))
             return
-        self.log_precision = self.add_weight(
-            name="log_precision", shape=(self.embedding_dim,), initializer="zeros", dtype="float32", autocast=False
+        self.precision = self.add_weight(
+            name="precision", shape=(self.embedding_dim,), initializer="zeros", dtype="float32", autocast=False
         )
         self._book = Codebook(self, (self.books, self.num_codes, self.book_dim), scale=self._scale_of_books)
 
@@ -69,16 +68,13 @@ class ProductQuantizer(CodebookQuantizer):
         return ops.reshape(self._scale(), (self.books, 1, self.book_dim))
 
     def _scale(self) -> Any:
-        """What vectors are multiplied by before they are compared: exp(s). No gradient."""
-        return ops.stop_gradient(ops.exp(self.log_precision)) if self.rate_cost else 1.0
+        """What vectors are multiplied by before they are compared: exp(s)."""
+        return ops.exp(SLOW * self.precision) if self.rate_cost else 1.0
 
-    def _felt(self, noise: Any, valid: Any) -> Any:
-        """Zeros `[n, dim]` by which z_q feels s: their gradient in s is -n temperature / (2 mean n^2), n = `noise`."""
-        noise, count = ops.where(valid[:, None], noise, 0.0), replica_sum(ops.sum(ops.cast(valid, "float32")))
-        square = replica_sum(ops.sum(ops.square(noise), axis=0)) / ops.maximum(count, 1.0)
-        felt = 0.5 * self.temperature / ops.maximum(square, LEAST * self.temperature)
-        change = self.log_precision - ops.stop_gradient(self.log_precision)
-        return -ops.stop_gradient(noise * felt / self._scale()) * change
+    def _rate(self) -> Any:
+        """Nats that a vector's codes tell, were they Gaussian; gradients to the precision alone."""
+        known = ops.stop_gradient(ops.reshape(ops.var(self._book.value, axis=1), (-1,)) / ops.square(self._scale()))
+        return 0.5 * ops.sum(ops.log1p(2.0 / self.temperature * known * ops.square(self._scale())))
 
     @property
     def codebook(self) -> Any:
@@ -105,13 +101,11 @@ class ProductQuantizer(CodebookQuantizer):
             self._book.prepare(slices, batch.valid)
         codes = self._book.choose(slices, self.temperature if batch.training else 0.0)
         found = self._book.lookup(codes)
-        compared, z_q = (ops.reshape(part, (-1, self.embedding_dim)) for part in (slices, found))
-        output = ops.reshape(GRADIENTS[self.gradient](slices, found), (-1, self.embedding_dim)) / self._scale()
-        loss = self._loss(compared, z_q, batch.rows)
-        if self.rate_cost and batch.training:
-            output = output + self._felt(z_q - compared, batch.valid)
-            loss = loss + self.rate_cost * ops.sum(self.log_precision)
-        return Quantized(codes, output, loss)
+        turned = GRADIENTS[self.gradient](slices, found)
+        output = ops.reshape(turned, (-1, self.embedding_dim)) / self._scale()
+        compared = vectors * ops.stop_gradient(self._scale())
+        loss = self._loss(compared, ops.reshape(found, (-1, self.embedding_dim)), batch.rows)
+        return Quantized(codes, output, loss + self.rate_cost * self._rate() if self.rate_cost else loss)
 
     def _learn(self, vectors: Any, codes: Any, weights: Any, counts: Any) -> None:
         self._book.learn(self._slices(vectors), codes, weights, counts)
