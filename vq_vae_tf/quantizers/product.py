@@ -11,8 +11,8 @@ from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer
 
 SLOW = 0.1
-"""s over the weight that the optimizer moves. At full speed the precision of a long training runs away from what encoder
-and decoder have learned; and where codes are coarse beside the draw, it takes their error for the draw's."""
+"""s over the weight that the optimizer moves. At full speed the precision runs away from what encoder and decoder have
+learned; and where codes are coarse beside the draw, it takes their error for the draw's."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
