@@ -105,7 +105,9 @@ class ProductQuantizer(CodebookQuantizer):
         output = ops.reshape(turned, (-1, self.embedding_dim)) / self._scale()
         compared = vectors * ops.stop_gradient(self._scale())
         loss = self._loss(compared, ops.reshape(found, (-1, self.embedding_dim)), batch.rows)
-        return Quantized(codes, output, loss + self.rate_cost * self._rate() if self.rate_cost else loss)
+        if self.rate_cost and vectors.shape[0] != 0:
+            loss = loss + self.rate_cost * self._rate()
+        return Quantized(codes, output, loss)
 
     def _learn(self, vectors: Any, codes: Any, weights: Any, counts: Any) -> None:
         self._book.learn(self._slices(vectors), codes, weights, counts)
