@@ -92,13 +92,17 @@ class ChannelHead(keras.layers.Layer):
         return ops.matmul(hidden, weights["to_logits"]) + weights["logits_bias"]
 
     def _of(self, weight: Any, channel: Any) -> Tensor:
-        weight = ops.cast(weight, self.compute_dtype)
-        return weight[channel] if isinstance(channel, int) else ops.take(weight, channel, axis=0)
+        return part_of(ops.cast(weight, self.compute_dtype), channel)
 
     def get_config(self) -> dict:
         """Constructor arguments."""
         sizes = {"num_channels": self.num_channels, "num_symbols": self.num_symbols, "features": self.features}
         return {**super().get_config(), **sizes}
+
+
+def part_of(weight: Any, channel: Any) -> Tensor:
+    """What of a stack over channels is one channel's, an int or a scalar int32 tensor."""
+    return weight[channel] if isinstance(channel, int) else ops.take(weight, channel, axis=0)
 
 
 _LEAST_MASS = 1e-7

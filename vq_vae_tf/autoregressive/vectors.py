@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.autoregressive.head import ChannelHead
+from vq_vae_tf.autoregressive.head import ChannelHead, part_of
 
 Tensor = Any
 
@@ -130,7 +130,7 @@ class VectorHead(ChannelHead):
     def weights_of(self, channel: Any) -> dict[str, Tensor]:
         """See `ChannelHead`; what is given stays in float32."""
         given = {"table": self.table, "log_frequency": self.log_frequency}
-        return {**super().weights_of(channel), **{name: _part(weight, channel) for name, weight in given.items()}}
+        return {**super().weights_of(channel), **{name: part_of(weight, channel) for name, weight in given.items()}}
 
     def nats(self, context: Tensor, prefix: Tensor, symbols: Tensor) -> Tensor:
         """See `ChannelHead`; all channels at once, each a matrix of one product."""
@@ -163,7 +163,3 @@ def _given(layer: keras.layers.Layer, name: str, shape: tuple[int, ...]) -> Any:
     """A weight that `AutoregressiveNetwork.show` sets."""
     kept = {"trainable": False, "dtype": "float32", "autocast": False}
     return layer.add_weight(name=name, shape=shape, initializer="zeros", **kept)
-
-
-def _part(weight: Any, channel: Any) -> Tensor:
-    return weight[channel] if isinstance(channel, int) else ops.take(weight, channel, axis=0)
