@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS, AutoregressiveNetwork, GatedPixelCNN
+from vq_vae_tf.autoregressive import NETWORKS, AutoregressiveNetwork, GatedPixelCNN, LocalPixelCNN
 from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
@@ -189,6 +189,9 @@ def decoder_network(network: type[AutoregressiveNetwork], units: int, precision:
 
 def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
     model = config.model
+    if model.pixelcnn_reach:
+        network: AutoregressiveNetwork = _local_pixelcnn(config, image_shape, precision)
+        return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood")
     side, (height, width, channels) = model.pixelcnn_side, image_shape
     if height % side or width % side or model.pixelcnn_units % side**2:
         raise UserError(
@@ -206,6 +209,29 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
         logistics=model.pixelcnn_logistics,
     )
     return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, side=side, name="likelihood")
+
+
+def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision: str) -> LocalPixelCNN:
+    model, channels = config.model, image_shape[-1]
+    if model.pixelcnn_side != 1 or not model.pixelcnn_logistics:
+        raise UserError(
+            f"--pixelcnn_reach={model.pixelcnn_reach} with --pixelcnn_side={model.pixelcnn_side} "
+            f"--pixelcnn_logistics={model.pixelcnn_logistics}: it goes by pixels, whose values have an order; give "
+            "--pixelcnn_side=1 and --pixelcnn_logistics of at least 1, such as 5."
+        )
+    return LocalPixelCNN(
+        num_symbols=256,
+        symbol_shape=image_shape,
+        num_channels=channels,
+        features=model.pixelcnn_units,
+        head_features=max(model.pixelcnn_units // 2, 1),
+        condition_features=max(model.pixelcnn_units // 8, channels),
+        num_layers=model.pixelcnn_layers,
+        logistics=model.pixelcnn_logistics,
+        reach=model.pixelcnn_reach,
+        name="network",
+        dtype=precision,
+    )
 
 
 def _contrast(config: Config, quantizer: Any, channels: int) -> ContrastCoding | None:
@@ -278,6 +304,11 @@ def build_second_stage(
         raise UserError(
             f"--first_stage={model.first_stage} with --contrast_codes or --contrast_weight: those are of pixels, and "
             "its codes are none; leave them out."
+        )
+    if model.pixelcnn_reach:
+        raise UserError(
+            f"--first_stage={model.first_stage} with --pixelcnn_reach={model.pixelcnn_reach}: differences are of "
+            "pixels, and codes have none; leave it out."
         )
     grid = tuple(first.quantizer.code_shape(first.encoder.compute_output_shape((None, *image_shape))[1:]))
     sizes = model_sizes(config, precision)

@@ -66,6 +66,12 @@ class ModelConfig:
     pixelcnn_logistics: int = _option(
         0, "of --likelihood=pixelcnn: logistics mixed over the 256 values; 0: a softmax, as in the paper", minimum=0
     )
+    pixelcnn_reach: int = _option(
+        0,
+        "of --likelihood=pixelcnn: pixels that its first layer sees up, left and right, as differences, the others "
+        "seeing one pixel; fast to learn, and needs --pixelcnn_logistics; 0: gated layers, as in the paper",
+        minimum=0,
+    )
     pixelcnn_codes: bool = _option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")
     first_stage: str = _option(
         "",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample, sample_naive
+from vq_vae_tf.autoregressive import GatedPixelCNN, LocalPixelCNN, Transformer, WaveNet, sample, sample_naive
 
 
 def _seen(network, position, threshold=1e-7):
@@ -38,6 +38,14 @@ def test_the_pixelcnn_has_no_blind_spot():
     assert not seen[3, 3:].any()
 
 
+def test_the_local_pixelcnn_sees_its_window_however_many_layers_there_are():
+    network = LocalPixelCNN(2, (6, 9), features=16, num_layers=3, logistics=2, reach=2)
+    expected = np.zeros((6, 9), bool)
+    expected[2:4, 2:7] = True
+    expected[4, 2:4] = True
+    np.testing.assert_array_equal(_seen(network, 4 * 9 + 4).reshape(6, 9), expected)
+
+
 def test_wavenet_sees_its_receptive_field_and_nothing_before_it():
     network = WaveNet(2, (24,), features=8, num_layers=4, dilation_cycle=3)
     assert network.receptive_field == 1 + 1 + 2 + 4 + 1
@@ -67,6 +75,12 @@ def test_sizes_that_cannot_be_are_named():
         Transformer(2, (3,), features=8, num_heads=3)
     with pytest.raises(ValueError, match="kernel_size=4; expected an odd number"):
         GatedPixelCNN(2, (3, 3), kernel_size=4)
+    for wrong, message in (({"reach": 0}, "reach=0"), ({"logistics": 0}, "logistics=0"), ({}, "condition_features=2")):
+        sizes = {"num_channels": 3, "logistics": 2, "condition_features": 2, **wrong}
+        with pytest.raises(ValueError, match=message):
+            LocalPixelCNN(256, (4, 4, 3), **{**sizes, **({"condition_features": 0} if wrong else {})})
+    with pytest.raises(ValueError, match="has grid \\(3,\\); expected two axes"):
+        LocalPixelCNN(4, (3,), logistics=2)
     with pytest.raises(ValueError, match="has grid \\(3,\\); expected two axes"):
         GatedPixelCNN(2, (3,))
     with pytest.raises(ValueError, match="needs a grid axis"):

@@ -63,6 +63,20 @@ def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(run, data
     assert "--pixelcnn_side=3" in capsys.readouterr().err
 
 
+def test_by_differences_the_whole_chain_and_what_it_needs(run, data, tmp_path, capsys):
+    workdir, local = tmp_path / "run", ["--pixelcnn_reach=2", "--pixelcnn_logistics=2", "--resampling=folded"]
+    run(*arguments(data, workdir), *FLAGS, *local)
+    bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
+    assert 0 < bounds["learned"]["bits_per_dim"] < 12
+    assert (workdir / "samples" / "samples.png").exists()
+    for wrong in ("--pixelcnn_logistics=0", "--pixelcnn_side=2"):
+        run(*arguments(data, tmp_path / "other"), *FLAGS, *local, wrong, status=2)
+        assert wrong in capsys.readouterr().err
+    stage = ["--first_stage=" + str(workdir), "--quantizer=product", "--num_codebooks=2", "--embedding_dim=8"]
+    run(*arguments(data, tmp_path / "second"), *FLAGS, *local, *stage, status=2)
+    assert "--pixelcnn_reach=2" in capsys.readouterr().err
+
+
 def test_codings_of_a_residual_quantizer_are_refused_before_any_work(run, data, tmp_path, capsys):
     run(*arguments(data, tmp_path / "run"), "--quantizer=residual", "--iw_samples=2", status=2)
     assert "--iw_samples=2" in capsys.readouterr().err

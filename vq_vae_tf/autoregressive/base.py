@@ -108,6 +108,11 @@ class AutoregressiveNetwork(keras.layers.Layer):
         return self.features
 
     @property
+    def embedded_features(self) -> int:
+        """Width of an embedded symbol."""
+        return self.features
+
+    @property
     def condition_grid(self) -> tuple:
         """The grid of `condition["map"]`: that of the sites."""
         return self.grid
@@ -115,6 +120,10 @@ class AutoregressiveNetwork(keras.layers.Layer):
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
         """Contexts `[batch, *grid, features]` from site embeddings of the same shape, each from earlier sites only."""
         raise NotImplementedError
+
+    def empty_context(self, batch_size: Any) -> Any:
+        """Zeros of the shape of one site's context."""
+        return ops.zeros((batch_size, self.context_features), dtype=self.compute_dtype)
 
     def init_sites(self, batch_size: Any, condition: dict) -> Any:
         """The trunk's cache before the first site; the condition is projected here, once."""
@@ -133,7 +142,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     def build(self, symbols_shape: Any = None, condition_shape: Any = None) -> None:
         """All sizes are known from the constructor."""
         self.embedding.build()
-        self.head.build((None, self.context_features), (None, self.features))
+        self.head.build((None, self.context_features), (None, self.embedded_features))
         self.build_trunk()
 
     def show(self, vectors: np.ndarray, counts: np.ndarray) -> None:
@@ -193,13 +202,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
         """What `step` needs before position 0: a pytree of tensors. `batch_size` may be a scalar tensor."""
         if not self.built:
             self.build()
-        empty = ops.zeros((batch_size, self.features), dtype=self.compute_dtype)
         cache = {"trunk": self.init_sites(batch_size, self.checked_condition(condition))}
         if self.channels == 1:
             # Taken out once: a slice of stacked weights inside the loop keeps XLA from its matrix product.
             return {**cache, "head": self.head.weights_of(0)}
-        context = ops.zeros((batch_size, self.context_features), dtype=self.compute_dtype)
-        return {**cache, "site": empty, "context": context}
+        site = ops.zeros((batch_size, self.embedded_features), dtype=self.embedding.compute_dtype)
+        return {**cache, "site": site, "context": self.empty_context(batch_size)}
 
     def step(self, previous: Tensor, cache: dict, position: Tensor) -> tuple[Tensor, dict]:
         """Logits `[batch, num_symbols]` (float32) of the symbol at `position` (scalar int32) and the next cache.

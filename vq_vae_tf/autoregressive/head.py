@@ -138,7 +138,7 @@ class LogisticHead(ChannelHead):
 
     def logits(self, weights: dict[str, Tensor], context: Tensor, prefix: Tensor) -> Tensor:
         """See `ChannelHead`; float32."""
-        mixture = ops.cast(super().logits(weights, context, prefix), "float32")
+        mixture = self.mixture(weights, context, prefix)
         weight, mean, log_scale = (part[..., None, :] for part in ops.split(mixture, 3, axis=-1))
         borders = (np.arange(1, self.num_symbols, dtype=np.float32) - 0.5) * (2.0 / (self.num_symbols - 1)) - 1.0
         narrow = ops.exp(-ops.clip(log_scale, _MIN_LOG_SCALE, _MAX_LOG_SCALE))
@@ -167,7 +167,11 @@ class LogisticHead(ChannelHead):
     def _mixtures(self, context: Tensor, prefix: Tensor) -> Iterator[Tensor]:
         """Of each channel: weights, means and log scales, float32 `[batch, *grid, 3 M]`."""
         for c in range(self.num_channels):
-            yield ops.cast(super().logits(self.weights_of(c), context, prefix[..., c, :]), "float32")
+            yield self.mixture(self.weights_of(c), context, prefix[..., c, :])
+
+    def mixture(self, weights: dict[str, Tensor], context: Tensor, prefix: Tensor) -> Tensor:
+        """Weights, means and log scales of the channel that `weights` are of, float32 `[..., 3 M]`."""
+        return ops.cast(super().logits(weights, context, prefix), "float32")
 
     def _first_bias(self, shape: tuple, dtype: Any = None) -> Tensor:
         """Means evenly over the levels, each component about as wide as its share."""

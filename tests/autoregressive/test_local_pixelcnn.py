@@ -1,0 +1,146 @@
+"""A PixelCNN that sees differences: its guess, its mixture and its map against NumPy."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.autoregressive import LocalPixelCNN
+from vq_vae_tf.ops.neighbours import around, compressed, is_inside, offsets_before, plane_weights
+
+
+def _network(shape=(5, 6, 3), **changes):
+    keras.utils.set_random_seed(0)
+    sizes = {"num_channels": shape[-1], "features": 12, "num_layers": 2, "logistics": 3, "reach": 2, **changes}
+    network = LocalPixelCNN(256, shape, **sizes)
+    network.build()
+    return network
+
+
+def _smooth(batch, shape=(5, 6, 3), seed=0):
+    """Pictures like real ones: planes with a little noise, colours alike."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]][:, None, :, :, None]
+    slopes = rng.normal(0, 6, (2, batch, 1, 1, 1))
+    plane = 128 + slopes[0] * y + slopes[1] * x + rng.normal(0, 2, (batch, *shape[:2], 1))
+    return np.clip(np.round(plane + rng.normal(0, 1, (batch, *shape))), 0, 255).astype(np.int32)
+
+
+def _guess(values):
+    """By loops: `[height, width, channels]` on the scale -1..1."""
+    height, width, _ = values.shape
+    guess = np.zeros_like(values)
+    for i in range(height):
+        for j in range(width):
+            if i and j:
+                guess[i, j] = 0.75 * values[i, j - 1] + 0.75 * values[i - 1, j] - 0.5 * values[i - 1, j - 1]
+            elif i or j:
+                guess[i, j] = values[i - 1, j] if i else values[i, j - 1]
+    return guess
+
+
+def test_the_guess_is_the_plane_through_the_neighbours_and_the_one_neighbour_at_an_edge():
+    network, x = _network(), _smooth(1)
+    values = x / 127.5 - 1.0
+    sites = ops.sum(network.embed(x), axis=-2)
+    np.testing.assert_allclose(ops.convert_to_numpy(sites), values, atol=1e-6)
+    guess = ops.convert_to_numpy(network.contexts(sites, {}, training=False)[1])
+    np.testing.assert_allclose(guess[0], _guess(values[0]), atol=1e-5)
+
+
+def test_neighbours_come_in_raster_order_with_zeros_outside():
+    offsets = offsets_before(1)
+    assert offsets == [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
+    x = np.arange(1.0, 7.0, dtype=np.float32).reshape(1, 2, 3, 1)
+    found = ops.convert_to_numpy(around(x, offsets))[0, ..., 0]
+    np.testing.assert_array_equal(found[1, 1], [1, 2, 3, 4])
+    np.testing.assert_array_equal(found[1, 2], [2, 3, 0, 5])
+    np.testing.assert_array_equal(found > 0, is_inside((2, 3), offsets) > 0)
+    every = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    np.testing.assert_array_equal(ops.convert_to_numpy(around(x, every))[0, 0, 1, :, 0], [0, 0, 0, 1, 2, 3, 4, 5, 6])
+
+
+def test_weights_of_the_guess_sum_to_one_but_for_the_first_pixel():
+    sums = plane_weights((4, 5)).sum(-1)
+    assert sums[0, 0] == 0.0
+    assert (sums.ravel()[1:] == 1.0).all()
+
+
+def test_small_differences_are_enlarged_and_large_ones_bounded():
+    d = np.array([-2.0, -1 / 127.5, 0.0, 1 / 127.5, 2.0])
+    found = ops.convert_to_numpy(compressed(ops.convert_to_tensor(d, dtype="float32")))
+    np.testing.assert_allclose(found, 8 * d / np.sqrt(1 + 64 * d**2), rtol=1e-6)
+
+
+def test_the_mixture_lies_about_the_guess_and_what_the_channels_before_missed():
+    """With a head that says nothing, p(k) is the mixture of logistics of its bias, moved; in float64 NumPy."""
+    network, x = _network(), _smooth(2)
+    network.head.to_logits.assign(0.0 * network.head.to_logits)
+    slopes = np.array([[9.0, 9.0, 9.0], [0.7, 9.0, 9.0], [-0.2, 0.5, 9.0]], np.float32)  # only below the diagonal
+    network.head.slopes.assign(slopes)
+    values = x / 127.5 - 1.0
+    guess = np.stack([_guess(picture) for picture in values])
+    missed = values - guess
+    center = guess + missed @ np.tril(slopes, -1).T.astype(np.float64)
+    bias = np.asarray(ops.convert_to_numpy(network.head.logits_bias), np.float64)[0]
+    weight, mean, log_scale = np.split(bias, 3)
+    edges = (np.arange(1, 256) - 0.5) / 127.5 - 1.0
+    z = (edges[:, None] - center[..., None, None] - mean) / np.exp(log_scale)
+    below = (np.exp(weight) / np.exp(weight).sum() / (1.0 + np.exp(-z))).sum(-1)
+    below = np.concatenate([np.zeros_like(below[..., :1]), below, np.ones_like(below[..., :1])], -1)
+    chances = np.take_along_axis(np.diff(below), x[..., None], -1)[..., 0]
+    nats = ops.convert_to_numpy(network.nats(x))
+    np.testing.assert_allclose(nats, -np.log(chances + 1e-7) + np.log1p(256e-7), rtol=2e-3, atol=2e-3)
+
+
+def test_nats_are_the_cross_entropy_of_the_logits():
+    network, x = _network(), _smooth(3)
+    logits = ops.convert_to_numpy(network(x)).astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    nats = ops.convert_to_numpy(network.nats(x))
+    np.testing.assert_allclose(nats, -np.take_along_axis(logs, x[..., None], -1)[..., 0], atol=2e-3)
+
+
+def test_it_starts_as_a_good_linear_predictor():
+    """A network of raw values starts at log2 256 = 8 bits, about; this one where neighbours are known to be alike."""
+    bits = ops.convert_to_numpy(_network().nats(_smooth(50))).mean() / np.log(2)
+    assert bits < 5.5
+
+
+def test_the_maps_picture_is_seen_around_also_ahead_and_the_rest_in_place():
+    network = _network(condition_features=5)
+    x, rng = _smooth(1), np.random.default_rng(0)
+    picture = rng.normal(0, 0.3, (1, 5, 6, 5)).astype(np.float32)
+    known = ops.convert_to_numpy(network(x, {"map": picture}))
+
+    def changed(feature):
+        other = picture.copy()
+        other[0, 2, 2, feature] += 0.5
+        return np.abs(ops.convert_to_numpy(network(x, {"map": other})) - known).max((0, 3, 4)) > 1e-6
+
+    expected = np.zeros((5, 6), bool)
+    expected[:, :5] = True  # pixels before it look ahead at it, those after it know how far it was from it
+    np.testing.assert_array_equal(changed(1), expected)
+    assert changed(4).sum() == 1
+    assert changed(4)[2, 2]
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1)])
+def test_one_channel_needs_no_order_of_channels(shape):
+    keras.utils.set_random_seed(0)
+    channels = 1 if len(shape) == 3 else None
+    network = LocalPixelCNN(256, shape, num_channels=channels, features=8, num_layers=1, logistics=2)
+    x = np.random.default_rng(0).integers(100, 150, (2, *shape)).astype(np.int32)
+    full = ops.convert_to_numpy(network(x)).reshape(2, 20, 256)
+    cache, previous = network.init_cache(2), np.zeros(2, np.int32)
+    for position in range(20):
+        logits, cache = network.step(previous, cache, ops.convert_to_tensor(position, dtype="int32"))
+        np.testing.assert_allclose(ops.convert_to_numpy(ops.softmax(logits)), _softmax(full[:, position]), atol=1e-5)
+        previous = x.reshape(2, -1)[:, position]
+
+
+def _softmax(logits):
+    chances = np.exp(logits - logits.max(-1, keepdims=True))
+    return chances / chances.sum(-1, keepdims=True)

@@ -1,0 +1,198 @@
+"""A PixelCNN over levels whose first layer sees a few pixels around, as differences, and whose others see one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
+from vq_vae_tf.autoregressive.differences import DifferenceHead, LevelEmbedding
+from vq_vae_tf.ops.neighbours import around, compressed, is_inside, offsets_before, plane_weights
+
+Tensor = Any
+AHEAD = 2
+"""Pixels below, left and right for which the map's picture is looked at."""
+
+
+class PixelBlock(keras.layers.Layer):
+    """`h + W relu(V relu(h) + v)`, the same at each pixel (PixelCNN, arXiv 1601.06759, figure 5, with 1x1 alone)."""
+
+    def __init__(self, features: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.features, policy = features, self.dtype_policy
+        self.inner = keras.layers.Dense(features, activation="relu", name="inner", dtype=policy)
+        self.out = keras.layers.Dense(features, use_bias=False, name="out", dtype=policy)
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Every weight."""
+        self.inner.build((None, self.features))
+        self.out.build((None, self.features))
+        self.built = True
+
+    def call(self, h: Tensor, training: bool | None = None) -> Tensor:
+        """`[..., features]`, the same shape."""
+        return h + self.out(self.drop(self.inner(ops.relu(h)), training=training))
+
+
+@keras.saving.register_keras_serializable(package="vq_vae_tf")
+class LocalPixelCNN(AutoregressiveNetwork):
+    """p(pixel | those at most `reach` rows up and `reach` columns left or right before it, the map around it).
+
+    A pixel is guessed by the plane through its neighbours. The network sees how far they are from the guess, small
+    distances enlarged, and says how far the pixel itself is: so it begins as a good linear predictor, where one that
+    sees raw values must first learn that neighbours are alike. The first `channels` features of `condition["map"]` are
+    a picture on the scale -1..1: how far pixels before were from it, and how far it is from the guess at the pixel
+    itself and the `AHEAD` next ones in every direction. The other features are seen in place.
+    After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2201.06136), which found that all layers but the first may see
+    one pixel. Differs from both: differences in place of values; channels in order in the head alone.
+
+    Args:
+        num_layers: residual blocks.
+        reach: of the window.
+        others: see `AutoregressiveNetwork`; with `logistics`, and over (height, width, channels) or (height, width).
+
+    Raises:
+        ValueError: sizes that do not fit one another.
+    """
+
+    def __init__(self, *args: Any, num_layers: int = 3, reach: int = 3, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if len(self.grid) != 2:
+            raise ValueError(f"{self.name}: symbol_shape={self.symbol_shape} has grid {self.grid}; expected two axes")
+        if reach < 1:
+            raise ValueError(f"{self.name}: reach={reach}; expected at least 1")
+        if self.logistics < 1:
+            raise ValueError(f"{self.name}: logistics={self.logistics}; expected at least 1: its symbols have an order")
+        if 0 < self.condition_features < self.channels:
+            raise ValueError(
+                f"{self.name}: condition_features={self.condition_features}; expected 0, or at least the "
+                f"{self.channels} channels of the picture that the map begins with"
+            )
+        self.num_layers, self.reach = num_layers, reach
+        policy = self.dtype_policy
+        self.first = keras.layers.Dense(self.features, use_bias=False, name="first", dtype=policy)
+        self.blocks = [
+            PixelBlock(self.features, self.dropout, name=f"block_{i}", dtype=policy) for i in range(num_layers)
+        ]
+        self.label = (
+            keras.layers.Embedding(self.num_labels, self.features, name="label", dtype=policy)
+            if self.num_labels
+            else None
+        )
+        self._before = offsets_before(reach)
+        near = [(dy, dx) for dy in range(AHEAD + 1) for dx in range(-AHEAD, AHEAD + 1)]
+        self._ahead = [offset for offset in near if offset >= (0, 0)]
+
+    def _make_ends(self) -> None:
+        sizes = (self.channels, self.num_symbols)
+        self.embedding = LevelEmbedding(*sizes, name="symbols")
+        self.head = DifferenceHead(
+            *sizes, self.head_features, logistics=self.logistics, name="head", dtype=self.dtype_policy
+        )
+
+    @property
+    def embedded_features(self) -> int:
+        """One number a channel."""
+        return self.channels
+
+    def empty_context(self, batch_size: Any) -> tuple[Tensor, Tensor]:
+        """What the trunk says, and the guess."""
+        return super().empty_context(batch_size), ops.zeros((batch_size, self.channels), dtype="float32")
+
+    def build_trunk(self) -> None:
+        """Position embeddings `[height, width, features]`, the first layer and the blocks."""
+        small = keras.initializers.RandomNormal(stddev=0.1)
+        self.positions = self.add_weight(name="positions", shape=(*self.grid, self.features), initializer=small)
+        inputs = self.channels * (len(self._before) + 1)
+        if self.condition_features:
+            taps = len(self._before) + len(self._ahead)
+            inputs += self.channels * taps + self.condition_features - self.channels
+        self.first.build((None, inputs))
+        for block in self.blocks:
+            block.build()
+        if self.label is not None:
+            self.label.build()
+
+    def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> tuple[Tensor, Tensor]:
+        """See the base class; the guess with them."""
+        told = self._told(condition)
+        constants = is_inside(self.grid, self._before), plane_weights(self.grid)
+        return self._see(around(sites, self._before), *constants, self.positions, told, training)
+
+    def init_sites(self, batch_size: Any, condition: dict) -> dict:
+        """The picture so far, with a border of `reach` pixels above, left and right, and what the condition says."""
+        height, width = self.grid
+        canvas = (batch_size, height + self.reach, width + 2 * self.reach, self.channels)
+        return {"canvas": ops.zeros(canvas, dtype="float32"), "told": self._told(condition)}
+
+    def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[tuple[Tensor, Tensor], dict]:
+        """See the base class."""
+        (height, width), reach = self.grid, self.reach
+        last = ops.maximum(site - 1, 0)
+        # At site 0 the embedding is zeros, which is what the canvas holds there.
+        at = (0, last // width + reach, last % width + reach, 0)
+        canvas = ops.slice_update(cache["canvas"], at, previous[:, None, None, :])
+        size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, self.channels)
+        window = ops.slice(canvas, (0, site // width, site % width, 0), size)
+        before = ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), self.channels))[:, : len(self._before)]
+        constants = is_inside(self.grid, self._before), plane_weights(self.grid), self.positions
+        here = [
+            ops.take(ops.reshape(table, (height * width, table.shape[-1])), site, axis=0) for table in constants
+        ]
+        told = {
+            name: part if name == "label" else ops.take(ops.reshape(part, (-1, height * width, *part.shape[3:])), site, 1)
+            for name, part in cache["told"].items()
+        }
+        return self._see(before, *here, told), {**cache, "canvas": canvas}
+
+    def _told(self, condition: dict) -> dict[str, Tensor]:
+        """What the condition says of each pixel: the picture behind and ahead, the rest, and the label's vector."""
+        told = {}
+        if "map" in condition:
+            picture = ops.cast(condition["map"][..., : self.channels], "float32")
+            told["behind"], told["ahead"] = around(picture, self._before), around(picture, self._ahead)
+            told["rest"] = condition["map"][..., self.channels :]
+        if "label" in condition:
+            told["label"] = self.label(condition["label"])
+        return told
+
+    def _see(
+        self,
+        before: Tensor,
+        inside: Tensor,
+        plane: Tensor,
+        positions: Tensor,
+        told: dict[str, Tensor],
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Context and guess of sites `[...]` from the values before them, `[..., offsets, channels]`."""
+        above = (self.reach - 1) * (2 * self.reach + 1) + self.reach  # where in the window the pixel above is
+        neighbours = before[..., -1, :], before[..., above, :], before[..., above - 1, :]
+        guess = sum(plane[..., i : i + 1] * value for i, value in enumerate(neighbours))
+        inside = ops.cast(inside, self.compute_dtype)[..., None]
+        seen = [inside * self._distances(before, guess[..., None, :])]
+        if "ahead" in told:
+            seen.append(inside * self._distances(before, told["behind"]))
+            seen.append(self._distances(told["ahead"], guess[..., None, :]))
+        shape = ops.shape(guess)[:-1]
+        parts = [ops.reshape(part, (*shape, part.shape[-2] * part.shape[-1])) for part in seen]
+        parts.append(ops.cast(guess, self.compute_dtype))
+        if "rest" in told:
+            parts.append(ops.cast(told["rest"], self.compute_dtype))
+        h = self.first(ops.concatenate(parts, axis=-1)) + ops.cast(positions, self.compute_dtype)
+        if "label" in told:
+            h = h + ops.reshape(told["label"], (-1, *(1,) * (len(h.shape) - 2), self.features))
+        for block in self.blocks:
+            h = block(h, training=training)
+        return ops.relu(h), guess
+
+    def _distances(self, values: Tensor, others: Tensor) -> Tensor:
+        return compressed(ops.cast(values - others, self.compute_dtype))
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        return {**super().get_config(), "num_layers": self.num_layers, "reach": self.reach}
