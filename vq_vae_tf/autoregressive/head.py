@@ -9,8 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from vq_vae_tf.ops.tails import log_one_minus_exp
-
 Tensor = Any
 
 
@@ -158,11 +156,14 @@ class LogisticHead(ChannelHead):
         half, last = 1.0 / (self.num_symbols - 1), self.num_symbols - 1.5
         narrow = ops.exp(-ops.clip(log_scale, _MIN_LOG_SCALE, _MAX_LOG_SCALE))
         center, half = (2.0 * half * k - 1.0 - mean) * narrow, half * narrow
-        has_lower, has_upper = ops.cast(k > 0.5, "float32"), ops.cast(k < last, "float32")
-        tails = has_upper * ops.softplus(-(center + half)) + has_lower * ops.softplus(center - half)
-        mass = ops.log_softmax(weight, axis=0) + has_lower * has_upper * log_one_minus_exp(2.0 * half) - tails
-        floored = ops.logaddexp(ops.logsumexp(mass, axis=0), np.float32(np.log(_LEAST_MASS)))
-        return ops.reshape(np.float32(np.log1p(self.num_symbols * _LEAST_MASS)) - floored, ops.shape(symbols))
+        first, final = k < 0.5, k > last
+        # Mirrored to the left, where the two terms do not cancel; the outer edge of an end is at infinity.
+        left = ops.where(first, center, ops.where(final, -center, -ops.abs(center)))
+        beyond = ops.sigmoid(left - half) * ops.cast(ops.logical_not(ops.logical_or(first, final)), "float32")
+        share = ops.exp(weight - ops.max(weight, axis=0, keepdims=True))
+        mass = ops.sum(share * (ops.sigmoid(left + half) - beyond), axis=0) / ops.sum(share, axis=0)
+        nats = np.float32(np.log1p(self.num_symbols * _LEAST_MASS)) - ops.log(mass + _LEAST_MASS)
+        return ops.reshape(nats, ops.shape(symbols))
 
     def _mixtures(self, context: Tensor, prefix: Tensor) -> Iterator[Tensor]:
         """Of each channel: weights, means and log scales, float32 `[batch, *grid, 3 M]`."""

@@ -14,7 +14,7 @@ from vq_vae_tf.ops.neighbours import around, compressed, is_inside, offsets_befo
 
 Tensor = Any
 AHEAD = 2
-"""Pixels below, left and right for which the map's picture is looked at."""
+"""Pixels in every direction for which the map's picture is looked at."""
 
 
 class PixelBlock(keras.layers.Layer):
@@ -45,8 +45,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
     A pixel is guessed by the plane through its neighbours. The network sees how far they are from the guess, small
     distances enlarged, and says how far the pixel itself is: so it begins as a good linear predictor, where one that
     sees raw values must first learn that neighbours are alike. The first `channels` features of `condition["map"]` are
-    a picture on the scale -1..1: how far pixels before were from it, and how far it is from the guess at the pixel
-    itself and the `AHEAD` next ones in every direction. The other features are seen in place.
+    a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were from it, and how far
+    it is from the guess at the pixel itself and those to come. The other features are seen in place.
     After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2201.06136), which found that all layers but the first may see
     one pixel. Differs from both: differences in place of values; channels in order in the head alone.
 
@@ -84,8 +84,10 @@ class LocalPixelCNN(AutoregressiveNetwork):
             else None
         )
         self._before = offsets_before(reach)
-        near = [(dy, dx) for dy in range(AHEAD + 1) for dx in range(-AHEAD, AHEAD + 1)]
-        self._ahead = [offset for offset in near if offset >= (0, 0)]
+        self._near = [i for i, offset in enumerate(self._before) if max(map(abs, offset)) <= AHEAD]
+        self._behind = [self._before[i] for i in self._near]
+        square = [(dy, dx) for dy in range(AHEAD + 1) for dx in range(-AHEAD, AHEAD + 1)]
+        self._ahead = [offset for offset in square if offset >= (0, 0)]
 
     def _make_ends(self) -> None:
         sizes = (self.channels, self.num_symbols)
@@ -109,7 +111,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         self.positions = self.add_weight(name="positions", shape=(*self.grid, self.features), initializer=small)
         inputs = self.channels * (len(self._before) + 1)
         if self.condition_features:
-            taps = len(self._before) + len(self._ahead)
+            taps = len(self._behind) + len(self._ahead)
             inputs += self.channels * taps + self.condition_features - self.channels
         self.first.build((None, inputs))
         for block in self.blocks:
@@ -154,7 +156,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         told = {}
         if "map" in condition:
             picture = ops.cast(condition["map"][..., : self.channels], "float32")
-            told["behind"], told["ahead"] = around(picture, self._before), around(picture, self._ahead)
+            told["behind"], told["ahead"] = around(picture, self._behind), around(picture, self._ahead)
             told["rest"] = condition["map"][..., self.channels :]
         if "label" in condition:
             told["label"] = self.label(condition["label"])
@@ -176,7 +178,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
         inside = ops.cast(inside, self.compute_dtype)[..., None]
         seen = [inside * self._distances(before, guess[..., None, :])]
         if "ahead" in told:
-            seen.append(inside * self._distances(before, told["behind"]))
+            near = ops.take(before, self._near, axis=-2)
+            seen.append(ops.take(inside, self._near, axis=-2) * self._distances(near, told["behind"]))
             seen.append(self._distances(told["ahead"], guess[..., None, :]))
         shape = ops.shape(guess)[:-1]
         parts = [ops.reshape(part, (*shape, part.shape[-2] * part.shape[-1])) for part in seen]
@@ -186,9 +189,10 @@ class LocalPixelCNN(AutoregressiveNetwork):
         h = self.first(ops.concatenate(parts, axis=-1)) + ops.cast(positions, self.compute_dtype)
         if "label" in told:
             h = h + ops.reshape(told["label"], (-1, *(1,) * (len(h.shape) - 2), self.features))
+        h = ops.reshape(h, (-1, self.features))  # of rows, TensorFlow makes product, bias and rectifier one operation
         for block in self.blocks:
             h = block(h, training=training)
-        return ops.relu(h), guess
+        return ops.reshape(ops.relu(h), (*shape, self.features)), guess
 
     def _distances(self, values: Tensor, others: Tensor) -> Tensor:
         return compressed(ops.cast(values - others, self.compute_dtype))
