@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vq_vae_tf.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from vq_vae_tf.autoregressive import GatedPixelCNN, Transformer, WaveNet, sample
+    from vq_vae_tf.autoregressive import GatedPixelCNN, LocalPixelCNN, Transformer, WaveNet, sample
     from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
     from vq_vae_tf.dynamics import Dynamics, PastEncoder
     from vq_vae_tf.errors import UserError
@@ -53,6 +53,7 @@ _HOMES = {
     "ImageDecoder": "modalities.image.decoder",
     "ImageEncoder": "modalities.image.encoder",
     "JointQuantizer": "joint",
+    "LocalPixelCNN": "autoregressive",
     "LookupFreeQuantizer": "quantizers",
     "PastEncoder": "dynamics",
     "Prior": "prior",
@@ -86,6 +87,7 @@ __all__ = [
     "ImageDecoder",
     "ImageEncoder",
     "JointQuantizer",
+    "LocalPixelCNN",
     "LookupFreeQuantizer",
     "PastEncoder",
     "Prior",

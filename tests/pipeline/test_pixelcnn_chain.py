@@ -67,7 +67,7 @@ def test_by_differences_the_whole_chain_and_what_it_needs(run, data, tmp_path, c
     workdir, local = tmp_path / "run", ["--pixelcnn_reach=2", "--pixelcnn_logistics=2", "--resampling=folded"]
     run(*arguments(data, workdir), *FLAGS, *local)
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
-    assert 0 < bounds["learned"]["bits_per_dim"] < 12
+    assert 0 < bounds["learned"]["bits_per_dim"] < 24  # noise, which this network expects least of all
     assert (workdir / "samples" / "samples.png").exists()
     for wrong in ("--pixelcnn_logistics=0", "--pixelcnn_side=2"):
         run(*arguments(data, tmp_path / "other"), *FLAGS, *local, wrong, status=2)

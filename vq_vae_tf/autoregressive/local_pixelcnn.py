@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
@@ -15,6 +14,14 @@ from vq_vae_tf.ops.neighbours import around, compressed, is_inside, offsets_befo
 Tensor = Any
 AHEAD = 2
 """Pixels in every direction for which the map's picture is looked at."""
+
+
+class Places(NamedTuple):
+    """What is known of sites before anything is seen, each `[*sites, ...]`."""
+
+    inside: Tensor  # which of the neighbours are in the picture
+    plane: Tensor  # the guess's weights of three of them
+    positions: Tensor  # learned
 
 
 class PixelBlock(keras.layers.Layer):
@@ -47,7 +54,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
     sees raw values must first learn that neighbours are alike. The first `channels` features of `condition["map"]` are
     a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were from it, and how far
     it is from the guess at the pixel itself and those to come. The other features are seen in place.
-    After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2201.06136), which found that all layers but the first may see
+    After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2109.02639), which found that all layers but the first may see
     one pixel. Differs from both: differences in place of values; channels in order in the head alone.
 
     Args:
@@ -121,9 +128,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
 
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> tuple[Tensor, Tensor]:
         """See the base class; the guess with them."""
-        told = self._told(condition)
-        constants = is_inside(self.grid, self._before), plane_weights(self.grid)
-        return self._see(around(sites, self._before), *constants, self.positions, told, training)
+        return self._see(around(sites, self._before), self._places(), self._told(condition), training)
 
     def init_sites(self, batch_size: Any, condition: dict) -> dict:
         """The picture so far, with a border of `reach` pixels above, left and right, and what the condition says."""
@@ -141,15 +146,16 @@ class LocalPixelCNN(AutoregressiveNetwork):
         size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, self.channels)
         window = ops.slice(canvas, (0, site // width, site % width, 0), size)
         before = ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), self.channels))[:, : len(self._before)]
-        constants = is_inside(self.grid, self._before), plane_weights(self.grid), self.positions
-        here = [
-            ops.take(ops.reshape(table, (height * width, table.shape[-1])), site, axis=0) for table in constants
-        ]
-        told = {
-            name: part if name == "label" else ops.take(ops.reshape(part, (-1, height * width, *part.shape[3:])), site, 1)
-            for name, part in cache["told"].items()
-        }
-        return self._see(before, *here, told), {**cache, "canvas": canvas}
+        here = Places(*(ops.take(ops.reshape(x, (height * width, x.shape[-1])), site, axis=0) for x in self._places()))
+        told = {name: part if name == "label" else self._in_place(part, site) for name, part in cache["told"].items()}
+        return self._see(before, here, told), {**cache, "canvas": canvas}
+
+    def _places(self) -> Places:
+        return Places(is_inside(self.grid, self._before), plane_weights(self.grid), self.positions)
+
+    def _in_place(self, part: Tensor, site: Tensor) -> Tensor:
+        """`[batch, height, width, ...]` -> `[batch, ...]`."""
+        return ops.take(ops.reshape(part, (-1, self.num_sites, *part.shape[3:])), site, axis=1)
 
     def _told(self, condition: dict) -> dict[str, Tensor]:
         """What the condition says of each pixel: the picture behind and ahead, the rest, and the label's vector."""
@@ -158,24 +164,22 @@ class LocalPixelCNN(AutoregressiveNetwork):
             picture = ops.cast(condition["map"][..., : self.channels], "float32")
             told["behind"], told["ahead"] = around(picture, self._behind), around(picture, self._ahead)
             told["rest"] = condition["map"][..., self.channels :]
-        if "label" in condition:
+        if self.label is not None:
             told["label"] = self.label(condition["label"])
         return told
 
     def _see(
         self,
         before: Tensor,
-        inside: Tensor,
-        plane: Tensor,
-        positions: Tensor,
+        places: Places,
         told: dict[str, Tensor],
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Context and guess of sites `[...]` from the values before them, `[..., offsets, channels]`."""
         above = (self.reach - 1) * (2 * self.reach + 1) + self.reach  # where in the window the pixel above is
         neighbours = before[..., -1, :], before[..., above, :], before[..., above - 1, :]
-        guess = sum(plane[..., i : i + 1] * value for i, value in enumerate(neighbours))
-        inside = ops.cast(inside, self.compute_dtype)[..., None]
+        guess = sum(places.plane[..., i : i + 1] * value for i, value in enumerate(neighbours))
+        inside = ops.cast(places.inside, self.compute_dtype)[..., None]
         seen = [inside * self._distances(before, guess[..., None, :])]
         if "ahead" in told:
             near = ops.take(before, self._near, axis=-2)
@@ -186,7 +190,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         parts.append(ops.cast(guess, self.compute_dtype))
         if "rest" in told:
             parts.append(ops.cast(told["rest"], self.compute_dtype))
-        h = self.first(ops.concatenate(parts, axis=-1)) + ops.cast(positions, self.compute_dtype)
+        h = self.first(ops.concatenate(parts, axis=-1)) + ops.cast(places.positions, self.compute_dtype)
         if "label" in told:
             h = h + ops.reshape(told["label"], (-1, *(1,) * (len(h.shape) - 2), self.features))
         h = ops.reshape(h, (-1, self.features))  # of rows, TensorFlow makes product, bias and rectifier one operation

@@ -18,14 +18,14 @@ def offsets_before(reach: int) -> list[tuple[int, int]]:
     return above + [(0, -dx) for dx in range(reach, 0, -1)]
 
 
-def is_inside(grid: tuple[int, int], offsets: list[tuple[int, int]]) -> np.ndarray:
+def is_inside(grid: tuple[int, ...], offsets: list[tuple[int, int]]) -> np.ndarray:
     """Which of the neighbours lie in the picture: float32 `[height, width, offsets]`, 0 or 1."""
     y, x = np.mgrid[: grid[0], : grid[1]]
     found = [(y + dy >= 0) & (y + dy < grid[0]) & (x + dx >= 0) & (x + dx < grid[1]) for dy, dx in offsets]
     return np.stack(found, axis=-1).astype(np.float32)
 
 
-def plane_weights(grid: tuple[int, int]) -> np.ndarray:
+def plane_weights(grid: tuple[int, ...]) -> np.ndarray:
     """Weights of the pixels to the left, above, and above to the left: float32 `[height, width, 3]`.
 
     Equation: guess = 3/4 left + 3/4 above - 1/2 above left, half-way from their mean to the plane through the three;
