@@ -163,7 +163,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
         if "map" in condition:
             picture = ops.cast(condition["map"][..., : self.channels], "float32")
             told["behind"], told["ahead"] = around(picture, self._behind), around(picture, self._ahead)
-            told["rest"] = condition["map"][..., self.channels :]
+            if self.condition_features > self.channels:
+                told["rest"] = condition["map"][..., self.channels :]
         if self.label is not None:
             told["label"] = self.label(condition["label"])
         return told
