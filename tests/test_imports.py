@@ -21,6 +21,7 @@ LAYERS = [
     {"plain_fit"},
     {"codes", "training", "evaluation", "serving"},
     {"config"},
+    {"build_likelihood"},
     {"build"},
     {"build_audio"},
     {"pipeline"},

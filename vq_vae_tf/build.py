@@ -1,4 +1,4 @@
-"""From a config to objects: the only place that sees every registry."""
+"""From a config to objects: with `build_likelihood`, the only place that sees every registry."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from vq_vae_tf.autoregressive import NETWORKS, AutoregressiveNetwork, GatedPixelCNN, LocalPixelCNN
+from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
 from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
+from vq_vae_tf.build_likelihood import PIXELCNN, build_likelihood, decoder_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, PastEncoder
@@ -21,16 +22,12 @@ from vq_vae_tf.modalities.image.cosine import contrast_bands, start_from_cosines
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
-from vq_vae_tf.modalities.image.likelihood import LIKELIHOODS, DiscretizedLogisticMixture, Gaussian, Likelihood
-from vq_vae_tf.ops.contrast import WINDOW
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers import QUANTIZERS, VectorQuantizer
 from vq_vae_tf.second_stage import MapDecoder, MapEncoder, SecondStage
 from vq_vae_tf.training.options import TrainingOptions
 from vq_vae_tf.vqvae import VQVAE
 
-PIXELCNN = "pixelcnn"
-"""The `--likelihood` that is made of a network; the others are in LIKELIHOODS."""
 CHANNELS = 3
 """Of a video frame, and of a pixel that `Motion` moves."""
 DRAWN = ("vector", "product")
@@ -155,83 +152,6 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
         "finite_scalar": {"levels": [int(level) for level in q.levels.split(",")]},
         "lookup_free": {"num_bits": q.num_embeddings.bit_length() - 1, "commitment_cost": q.commitment_cost},
     }
-
-
-def build_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str = "float32") -> Likelihood:
-    """The likelihood that the config names; the Gaussian's variance is half the data's (Sonnet's published loss)."""
-    name = config.model.likelihood
-    if name not in LIKELIHOODS and name != PIXELCNN:
-        known = ", ".join((*LIKELIHOODS, PIXELCNN))
-        raise UserError(f"--likelihood={name} is not known; choose one of {known}.")
-    if config.model.contrast_weight and name != "gaussian":
-        raise UserError(
-            f"--contrast_weight={config.model.contrast_weight:g} is for --likelihood=gaussian; --likelihood={name} "
-            "says itself how sure it is of a pixel: give 0."
-        )
-    if config.model.contrast_weight and min(image_shape[:2]) <= WINDOW:
-        raise UserError(
-            f"--contrast_weight={config.model.contrast_weight:g} with images of {image_shape[0]}x{image_shape[1]}; it "
-            f"compares pieces of {WINDOW}x{WINDOW} pixels: give larger images, or 0."
-        )
-    if name == PIXELCNN:
-        return _pixelcnn_likelihood(config, image_shape, precision)
-    if LIKELIHOODS[name] is Gaussian:
-        return Gaussian(0.5 * config.model.data_variance, config.model.contrast_weight, name="likelihood")
-    if LIKELIHOODS[name] is DiscretizedLogisticMixture:
-        return DiscretizedLogisticMixture(config.model.mixture_components, name="likelihood")
-    return LIKELIHOODS[name](name="likelihood")
-
-
-def decoder_network(network: type[AutoregressiveNetwork], units: int, precision: str, **sizes: Any) -> Any:
-    """An autoregressive network that is the decoder: the map that it is conditioned on is as wide as itself."""
-    return network(condition_features=units, features=units, name="network", dtype=precision, **sizes)
-
-
-def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
-    model = config.model
-    if model.pixelcnn_reach:
-        network: AutoregressiveNetwork = _local_pixelcnn(config, image_shape, precision)
-        return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood")
-    side, (height, width, channels) = model.pixelcnn_side, image_shape
-    if height % side or width % side or model.pixelcnn_units % side**2:
-        raise UserError(
-            f"--pixelcnn_side={side} with images of {height}x{width} and --pixelcnn_units={model.pixelcnn_units}; give "
-            "a side that divides the images and whose square divides the units."
-        )
-    network = decoder_network(
-        GatedPixelCNN,
-        model.pixelcnn_units,
-        precision,
-        num_symbols=256,
-        symbol_shape=(height // side, width // side, channels * side**2),
-        num_channels=channels * side**2,
-        num_layers=model.pixelcnn_layers,
-        logistics=model.pixelcnn_logistics,
-    )
-    return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, side=side, name="likelihood")
-
-
-def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision: str) -> LocalPixelCNN:
-    model, channels = config.model, image_shape[-1]
-    if model.pixelcnn_side != 1 or not model.pixelcnn_logistics:
-        raise UserError(
-            f"--pixelcnn_reach={model.pixelcnn_reach} with --pixelcnn_side={model.pixelcnn_side} "
-            f"--pixelcnn_logistics={model.pixelcnn_logistics}: it goes by pixels, whose values have an order; give "
-            "--pixelcnn_side=1 and --pixelcnn_logistics of at least 1, such as 5."
-        )
-    return LocalPixelCNN(
-        num_symbols=256,
-        symbol_shape=image_shape,
-        num_channels=channels,
-        features=model.pixelcnn_units,
-        head_features=max(model.pixelcnn_units // 2, 1),
-        condition_features=max(model.pixelcnn_units // 8, channels),
-        num_layers=model.pixelcnn_layers,
-        logistics=model.pixelcnn_logistics,
-        reach=model.pixelcnn_reach,
-        name="network",
-        dtype=precision,
-    )
 
 
 def _contrast(config: Config, quantizer: Any, channels: int) -> ContrastCoding | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.build import build_likelihood
+from vq_vae_tf.build_likelihood import build_likelihood
 from vq_vae_tf.config import from_values
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.likelihood import Categorical, DiscretizedLogisticMixture, Gaussian
