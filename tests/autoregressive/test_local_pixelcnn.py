@@ -41,7 +41,7 @@ def _guess(values):
     return guess
 
 
-def test_the_guess_is_the_plane_through_the_neighbours_and_the_one_neighbour_at_an_edge():
+def test_the_guess_is_of_three_neighbours_and_of_the_one_that_there_is_at_an_edge():
     network, x = _network(), _smooth(1)
     values = x / 127.5 - 1.0
     sites = ops.sum(network.embed(x), axis=-2)

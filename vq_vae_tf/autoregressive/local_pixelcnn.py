@@ -49,7 +49,7 @@ class PixelBlock(keras.layers.Layer):
 class LocalPixelCNN(AutoregressiveNetwork):
     """p(pixel | those at most `reach` rows up and `reach` columns left or right before it, the map around it).
 
-    A pixel is guessed by the plane through its neighbours. The network sees how far they are from the guess, small
+    A pixel is guessed from three neighbours (`plane_weights`). The network sees how far they are from the guess, small
     distances enlarged, and says how far the pixel itself is: so it begins as a good linear predictor, where one that
     sees raw values must first learn that neighbours are alike. The first `channels` features of `condition["map"]` are
     a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were from it, and how far
@@ -138,7 +138,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
 
     def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[tuple[Tensor, Tensor], dict]:
         """See the base class."""
-        (height, width), reach = self.grid, self.reach
+        width, reach = self.grid[1], self.reach
         last = ops.maximum(site - 1, 0)
         # At site 0 the embedding is zeros, which is what the canvas holds there.
         at = (0, last // width + reach, last % width + reach, 0)
@@ -146,7 +146,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, self.channels)
         window = ops.slice(canvas, (0, site // width, site % width, 0), size)
         before = ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), self.channels))[:, : len(self._before)]
-        here = Places(*(ops.take(ops.reshape(x, (height * width, x.shape[-1])), site, axis=0) for x in self._places()))
+        here = Places(*(ops.take(ops.reshape(x, (self.num_sites, x.shape[-1])), site, axis=0) for x in self._places()))
         told = {name: part if name == "label" else self._in_place(part, site) for name, part in cache["told"].items()}
         return self._see(before, here, told), {**cache, "canvas": canvas}
 
