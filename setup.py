@@ -5,7 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-COMMANDS = ("train", "encode", "evaluate", "sample", "export", "convert")
+COMMANDS = ("train", "encode", "evaluate", "sample", "export", "convert", "compress", "decompress")
 VERSION = re.search(r'VERSION = "(.+)"', Path(__file__).with_name("vq_vae_tf").joinpath("version.py").read_text())[1]
 
 setup(

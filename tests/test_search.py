@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from vq_vae_tf.autoregressive import GatedPixelCNN
 from vq_vae_tf.modalities.image.decoder import ImageDecoder
 from vq_vae_tf.modalities.image.encoder import ImageEncoder
 from vq_vae_tf.modalities.image.likelihood import DiscretizedLogisticMixture, Gaussian
+from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers import ProductQuantizer, ResidualQuantizer, VectorQuantizer
 from vq_vae_tf.search import coordinate_search
 from vq_vae_tf.vqvae import VQVAE
@@ -52,6 +54,41 @@ def test_where_places_touch_no_image_gets_worse_and_more_sweeps_help():
     assert (losses[1] < losses[0]).all()
     assert (losses[2] <= losses[1]).all()
     assert losses[2].sum() < losses[1].sum()
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 5), (2, 6, 9, 3)])
+def test_with_costs_every_code_is_the_best_by_loss_and_cost(shape):
+    rng = np.random.default_rng(0)
+    num_codes, count = 11, 4
+    loss, cost = rng.normal(size=(2, *shape, num_codes)).astype(np.float32)
+    codes = rng.integers(0, num_codes, shape).astype(np.int32)
+    candidates = rng.integers(0, num_codes, (count, *shape)).astype(np.int32)
+
+    def loss_map(codes):
+        losses = ops.take_along_axis(ops.convert_to_tensor(loss), codes[..., None], axis=-1)[..., 0]
+        return losses if len(shape) == 3 else ops.sum(losses, axis=-1)
+
+    tensors = [ops.convert_to_tensor(a) for a in (codes, candidates)]
+    found = np.asarray(coordinate_search(*tensors, loss_map, costs=lambda codes: ops.convert_to_tensor(cost)))
+    offered = np.moveaxis(np.concatenate([codes[None], candidates]), 0, -1)
+    best = np.take_along_axis(loss + cost, offered, -1).argmin(-1)
+    np.testing.assert_array_equal(found, np.take_along_axis(offered, best[..., None], -1)[..., 0])
+
+
+def test_what_a_code_makes_later_codes_cost_is_charged_at_the_end_of_the_round():
+    dear = np.array([0.0, 5.0], np.float32)  # of code 0 after a 1 at (0, 0), which gains 1 itself
+
+    def loss_map(codes):
+        return ops.cast(ops.equal(codes, 0), "float32") * (np.arange(64).reshape(8, 8) == 0)
+
+    def costs(codes):
+        after = ops.take(ops.convert_to_tensor(dear), codes[:, 0, 0])[:, None, None, None]
+        return after * (np.arange(64).reshape(8, 8, 1) == 63) * np.array([1.0, 1.0], np.float32)
+
+    codes = ops.zeros((2, 8, 8), "int32")
+    np.testing.assert_array_equal(coordinate_search(codes, ops.ones((1, 2, 8, 8), "int32"), loss_map)[:, 0, 0], [1, 1])
+    kept = coordinate_search(codes, ops.ones((1, 2, 8, 8), "int32"), loss_map, costs=costs)
+    np.testing.assert_array_equal(kept[:, 0, 0], [0, 0])
 
 
 def test_an_image_that_a_round_makes_worse_keeps_its_codes():
@@ -113,11 +150,37 @@ def test_the_bound_of_searched_codes_is_tighter(quantizer, likelihood):
     assert after.sum() < before.sum()
 
 
+@pytest.mark.parametrize("books", [1, 2])
+def test_with_a_prior_the_weighted_sum_of_loss_and_rate_falls_and_so_does_the_rate(books):
+    quantizer = ProductQuantizer(2, 8, 4, ema_decay=0.9) if books > 1 else VectorQuantizer(16, 4, ema_decay=0.9)
+    vqvae, x = model(quantizer, Gaussian(0.02)), images(6)
+    shape = (4, 4, 2) if books > 1 else (4, 4)
+    prior = Prior(GatedPixelCNN(quantizer.num_codes, shape, books if books > 1 else None, features=8, num_layers=2))
+    prior.build()
+    for weight in prior.trainable_weights:  # far from uniform
+        weight.assign_add(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape).astype(np.float32))
+
+    def measured(codes):
+        return np.asarray(vqvae.code_loss(codes, x)), -np.asarray(prior.log_prob(codes))
+
+    own, rates = vqvae.encode(x), []
+    for weight in (0.0, 0.3, 3.0):
+        (loss, rate), (own_loss, own_rate) = (
+            measured(codes) for codes in (vqvae.search(x, 4, 2, prior, rate_weight=weight), own)
+        )
+        assert (loss + weight * rate <= (own_loss + weight * own_rate) * (1 + 1e-6)).all()
+        rates.append(rate.sum())
+    assert rates[0] > rates[1] > rates[2]
+    np.testing.assert_array_equal(vqvae.search(x, 4, 2, prior, rate_weight=0.0), vqvae.search(x, 4, 2))
+
+
 def test_bad_input_is_named():
     vqvae = model(VectorQuantizer(6, 4, ema_decay=0.9), Gaussian(0.02))
     for candidates in (1, 7):
         with pytest.raises(ValueError, match=f"candidates={candidates}; expected 2 to 6"):
             vqvae.search(images(1), candidates=candidates)
+    with pytest.raises(ValueError, match=r"rate_weight=-1\.0; expected"):
+        vqvae.search(images(1), rate_weight=-1.0)
     with pytest.raises(ValueError, match="residual"):
         model(ResidualQuantizer(2, 6, 4, ema_decay=0.9), Gaussian(0.02)).search(images(1), candidates=2)
     rows = VQVAE(keras.layers.Dense(4), VectorQuantizer(6, 4, ema_decay=0.9), keras.layers.Dense(3), Gaussian(0.02))

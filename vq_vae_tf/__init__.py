@@ -18,6 +18,7 @@ from vq_vae_tf.version import VERSION as __version__
 if TYPE_CHECKING:
     from vq_vae_tf.autoregressive import GatedPixelCNN, LocalPixelCNN, Transformer, WaveNet, sample
     from vq_vae_tf.autoregressive_decoder import AutoregressivePixels
+    from vq_vae_tf.compression import Compressor
     from vq_vae_tf.dynamics import Dynamics, PastEncoder
     from vq_vae_tf.errors import UserError
     from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior, TwoLevelQuantizer
@@ -45,6 +46,7 @@ _HOMES = {
     "ClipDecoder": "modalities.video.decoder",
     "ClipEncoder": "modalities.video.encoder",
     "DiscretizedLogisticMixture": "modalities.image.likelihood",
+    "Compressor": "compression",
     "Dynamics": "dynamics",
     "EntropyConstrainedQuantizer": "quantizers",
     "FiniteScalarQuantizer": "quantizers",
@@ -78,6 +80,7 @@ __all__ = [
     "Categorical",
     "ClipDecoder",
     "ClipEncoder",
+    "Compressor",
     "DiscretizedLogisticMixture",
     "Dynamics",
     "EntropyConstrainedQuantizer",

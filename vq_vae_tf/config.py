@@ -254,6 +254,12 @@ class EvaluationConfig:
         0, "nearby codes tried at each place for a coding that decodes better; 0: no search", minimum=0, identity=False
     )
     search_sweeps: int = _option(1, "times that the search tries every place", minimum=1, identity=False)
+    search_rate_weight: float = _option(
+        0.0,
+        "loss that the search would give for a nat less of codes, as the learned prior counts them; 0: none",
+        minimum=0.0,
+        identity=False,
+    )
     samples_per_class: int = _option(
         8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False
     )

@@ -13,23 +13,34 @@ APART = 4
 _AROUND = 5
 
 
-def coordinate_search(codes: Any, candidates: Any, loss_map: Callable[[Any], Any], sweeps: int = 1) -> Any:
+def coordinate_search(
+    codes: Any,
+    candidates: Any,
+    loss_map: Callable[[Any], Any],
+    sweeps: int = 1,
+    costs: Callable[[Any], Any] | None = None,
+) -> Any:
     """The coding that coordinate descent on the decoder's own loss reaches from `codes`.
 
-    Equation: for every code k_p in turn, k_p <- argmin over its candidates of -log p(x | k), all other codes kept.
-    Any coding gives a bound on log p(x) (paper, section 3.1), and under a uniform prior each costs the same: the one
-    with the least distortion gives the best. Known as analysis by synthesis in speech coding (Schroeder & Atal 1985,
-    code-excited linear prediction).
+    Equation: for every code k_p in turn, k_p <- argmin over its candidates of loss(k) + cost(k), all other codes kept.
+    Any coding gives a bound on log p(x) (paper, section 3.1): with -log p(x | k) as the loss and -log p(k) as the cost
+    this finds the tightest; under a uniform prior all cost the same, and the one with the least loss is best. Known as
+    analysis by synthesis in speech coding (Schroeder & Atal 1985, code-excited linear prediction) and, with costs, as
+    entropy-constrained quantization (Chou, Lookabaugh & Gray 1989).
 
     Places `APART` apart on the grid are tried in one decoding and judged by the loss of the 5x5 places around each; at
-    the end of such a round an image whose whole loss has grown keeps its old codes, so the loss never grows.
-    A sweep takes 16 len(candidates) decodings for each code at a place.
+    the end of such a round an image whose whole loss has grown keeps its old codes, so the loss, costs included, never
+    grows. A sweep takes 16 len(candidates) decodings for each code at a place, but asks for costs only 16 times: in a
+    round a candidate is charged what it costs after the codes before it, and what it changes for the codes after it is
+    charged when the round ends.
 
     Args:
         codes: int32 `[batch, height, width]` or `[batch, height, width, num_codebooks]`, where to start.
         candidates: int32 `[count, *codes.shape]`.
         loss_map: codes -> loss of each place, float32 `[batch, height, width]`.
         sweeps: times that every place is tried.
+        costs: codes -> what each of the K codes would cost at each place, in units of the loss, `[*codes.shape, K]`;
+            None: nothing.
 
     Returns:
         Codes of the shape of `codes`.
@@ -45,17 +56,32 @@ def coordinate_search(codes: Any, candidates: Any, loss_map: Callable[[Any], Any
     count, masks = candidates.shape[0], _rounds(shape[1:])
 
     def one_round(step: Any, state: Any) -> Any:
-        codes, losses = state
+        codes, losses, own, offered = state
         mask = ops.take(ops.convert_to_tensor(masks), step % len(masks), axis=0)
 
         def one_candidate(number: Any, state: Any) -> Any:
             tried = ops.where(mask, ops.take(candidates, number, axis=0), state[0])
-            return _the_better(state, (tried, loss_map(tried)), mask)
+            charged = ops.where(mask, ops.take(offered, number, axis=0), own)
+            return _the_better(state, (tried, loss_map(tried) + _by_place(charged)), mask)
 
-        found, _ = ops.fori_loop(0, count, one_candidate, (codes, losses))
-        return _whole_gain((codes, losses), (found, loss_map(found)))
+        found, _ = ops.fori_loop(0, count, one_candidate, (codes, losses + _by_place(own)))
+        return _whole_gain(state, (found, loss_map(found), *_charges(costs, found, candidates)))
 
-    return ops.fori_loop(0, sweeps * len(masks), one_round, (codes, loss_map(codes)))[0]
+    start = (codes, loss_map(codes), *_charges(costs, codes, candidates))
+    return ops.fori_loop(0, sweeps * len(masks), one_round, start)[0]
+
+
+def _charges(costs: Callable[[Any], Any] | None, codes: Any, candidates: Any) -> tuple[Any, Any]:
+    """What the code of each place costs, and what each candidate would there: shapes of `codes` and `candidates`."""
+    if costs is None:
+        return ops.zeros_like(codes, "float32"), ops.zeros_like(candidates, "float32")
+    each, offered = ops.cast(costs(codes), "float32"), ops.moveaxis(candidates, 0, -1)
+    own = ops.take_along_axis(each, codes[..., None], axis=-1)[..., 0]
+    return own, ops.moveaxis(ops.take_along_axis(each, offered, axis=-1), -1, 0)
+
+
+def _by_place(charges: Any) -> Any:
+    return charges if len(charges.shape) == 3 else ops.sum(charges, axis=-1)
 
 
 def _rounds(shape: tuple[int, ...]) -> np.ndarray:
@@ -84,8 +110,17 @@ def _around(losses: Any) -> Any:
 
 
 def _whole_gain(old: Any, new: Any) -> Any:
-    """Image by image, whichever has less loss."""
-    (codes, losses), (found, found_losses) = old, new
-    less = ops.sum(found_losses, axis=(1, 2)) < ops.sum(losses, axis=(1, 2))
-    chosen = ops.reshape(less, (-1, *[1] * (len(codes.shape) - 1)))
-    return ops.where(chosen, found, codes), ops.where(less[:, None, None], found_losses, losses)
+    """Image by image, whichever has less loss, costs included: codes, losses, costs of codes and of candidates."""
+    less = _total(new[1]) + _total(new[2]) < _total(old[1]) + _total(old[2])
+
+    def chosen(new: Any, old: Any, batch_axis: int = 0) -> Any:
+        shape = [1] * len(new.shape)
+        shape[batch_axis] = -1
+        return ops.where(ops.reshape(less, shape), new, old)
+
+    kept = [chosen(*pair) for pair in zip(new[:3], old[:3], strict=True)]
+    return (*kept, chosen(new[3], old[3], batch_axis=1))
+
+
+def _total(parts: Any) -> Any:
+    return ops.sum(parts, axis=tuple(range(1, len(parts.shape))))

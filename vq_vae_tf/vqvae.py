@@ -68,17 +68,26 @@ class VQVAE(keras.Model):
         """Codes of x, int32 `[batch, *code_shape]`."""
         return self.quantizer.encode(self.encoded(inputs, training=False))
 
-    def search(self, inputs: Any, candidates: int = 8, sweeps: int = 1) -> Any:
+    def search(
+        self, inputs: Any, candidates: int = 8, sweeps: int = 1, prior: Any = None, rate_weight: float = 1.0
+    ) -> Any:
         """Codes of images that the decoder makes more of than of `encode`'s: see `coordinate_search`.
+
+        Equation: k -> argmin loss(x | k) - rate_weight log p(k), both in nats, the loss that of training. With a weight
+        of 1 and the loss -log p(x | k), that is the bound under the prior.
 
         Args:
             inputs: images, or a batch of them, as for `encode`.
             candidates: the nearest codes that are tried at each place, 2 to K; the cost grows with them.
             sweeps: times that every place is tried.
+            prior: p(z), such as an arithmetic coder uses; None: all codes cost the same.
+            rate_weight: how much loss a nat of the codes is worth; for a `prior` only.
 
         Raises:
-            ValueError: too few or too many candidates; a residual quantizer; codes without a grid.
+            ValueError: too few or too many candidates; a negative weight; a residual quantizer; codes without a grid.
         """
+        if rate_weight < 0:
+            raise ValueError(f"{self.name}: rate_weight={rate_weight}; expected a number that is not negative.")
         known, z_e = condition(inputs), self.encoded(inputs, training=False)
         codes, x = self.quantizer.encode(z_e), self.observed(inputs)
         if not 2 <= candidates <= self.quantizer.num_codes:
@@ -91,8 +100,11 @@ class VQVAE(keras.Model):
             blocks = (-1, height, x.shape[1] // height, width, x.shape[2] // width)
             return ops.sum(ops.reshape(pixels, blocks), axis=(2, 4))
 
+        def costs(codes: Any) -> Any:
+            return -rate_weight * ops.log_softmax(prior({"codes": codes, **(known or {})}, training=False), axis=-1)
+
         candidates_at = ops.reshape(nearest, (candidates, -1, *codes.shape[1:]))
-        return coordinate_search(codes, candidates_at, loss_map, sweeps)
+        return coordinate_search(codes, candidates_at, loss_map, sweeps, None if prior is None else costs)
 
     def observed(self, inputs: Any) -> Any:
         """What the likelihood is a distribution over: x itself."""

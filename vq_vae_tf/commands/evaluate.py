@@ -14,9 +14,10 @@ SUMMARY = """
     bin/evaluate --workdir=runs/cifar --eval_split=train
     bin/evaluate --workdir=runs/cifar --iw_samples=8
     bin/evaluate --workdir=runs/cifar --search_candidates=8      also with codes found by search: slower, closer
+    bin/evaluate --workdir=runs/cifar --search_candidates=8 --search_rate_weight=0.3     the same, and of few bits
 """
-NAMES = ("workdir", "data_dir", "eval_split", "eval_batch_size", "iw_samples", "search_candidates", "search_sweeps")
-FLAGS = tuple(o for o in config_lib.options() if o.name in NAMES)
+NAMES = ("workdir", "data_dir", "eval_split", "eval_batch_size", "iw_samples")
+FLAGS = tuple(o for o in config_lib.options() if o.name in NAMES or o.name.startswith("search_"))
 
 
 def run(argv: list[str]) -> None:

@@ -72,14 +72,22 @@ SEARCHED = (
     "The same decoder, but codes found by trying, at each place, {candidates} nearby codes, {sweeps} time(s) over: "
     "slower to encode, nothing else changes."
 )
+WEIGHED = " A nat of the codes' rate under the learned prior was weighed as {weight:g} nats of the loss."
+CODED = "Bytes of every image's codes, arithmetically coded under the learned prior and decoded again."
 
 
 @dataclass(frozen=True)
 class Searched:
-    """Scores of a split under codes found by search: see `vq_vae_tf.search`."""
+    """Scores of a split under codes found by search: see `vq_vae_tf.search`.
+
+    message_bits: bits a code of the codes coded arithmetically under the learned prior; None where the search did not
+    weigh its rate.
+    """
 
     candidates: int
     sweeps: int
+    rate_weight: float
+    message_bits: float | None
     reconstruction: ReconstructionScores
     use: CodebookUse
     likelihood: Mapping[str, LikelihoodScores]
@@ -221,6 +229,9 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
         both = [run.likelihood[name].bits_per_dim, bound.bits_per_dim]
         rows.append(Row(heading(name), both, "bits/dim", BITS))
     text = SEARCHED.format(candidates=found.candidates, sweeps=found.sweeps)
+    if found.message_bits is not None:
+        rows.append(Row("bits a code, coded", [None, found.message_bits], "", CODED, 3))
+        text += WEIGHED.format(weight=found.rate_weight)
     return Section("Codes found by search", [Table(["encoder", "search"], rows)], text)
 
 

@@ -54,6 +54,9 @@ def evaluate_run(
     if not run.data.sizes.get(split):
         present = ", ".join(name for name, count in run.data.sizes.items() if count)
         raise UserError(f"--eval_split={split} has no examples in {run.data.name}; choose one of {present}.")
+    weight = run.config.evaluation.search_rate_weight
+    if weight and prior is None:
+        raise UserError(f"--search_rate_weight={weight} needs a learned prior; train one (--stages=codes,prior) first.")
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
     def batches() -> tf.data.Dataset:
@@ -153,8 +156,10 @@ def _scores(page: ImageRun) -> dict[str, Any]:
         "compression_ratio": compression_ratio(np.asarray(page.originals).shape[1:], page.code_shape, page.num_codes),
     }
     if (found := page.searched) is not None:
-        settings = {"candidates": found.candidates, "sweeps": found.sweeps}
+        settings = {"candidates": found.candidates, "sweeps": found.sweeps, "rate_weight": found.rate_weight}
         scores["searched"] = settings | _of_codes(found.reconstruction, found.use, found.likelihood)
+        if found.message_bits is not None:
+            scores["searched"]["message_bits_per_code"] = found.message_bits
     if page.prior is not None:
         scores["prior_bits_per_code"] = page.prior.bits_per_code
         scores["prior_bits_saved"] = page.prior.saved

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.compression import Compressor
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.image_report import Searched
 from vq_vae_tf.evaluation.likelihood import likelihood_scores
@@ -17,13 +19,14 @@ from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.progress import Progress
 from vq_vae_tf.training.result import load_weights
-from vq_vae_tf.vqvae import VQVAE
+from vq_vae_tf.vqvae import VQVAE, condition
 
 
 def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     """Searches the evaluation split's codes, and scores them as those of the encoder are."""
     settings, quantizer = run.config.evaluation, vqvae.quantizer
-    found = list(_searched_codes(run, vqvae))
+    weighed = prior if settings.search_rate_weight else None
+    found = list(_searched_codes(run, vqvae, prior))
 
     def batches() -> Iterator[dict[str, Any]]:
         examples = run.data.examples(settings.eval_split, settings.eval_batch_size)
@@ -42,6 +45,8 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     return Searched(
         candidates=settings.search_candidates,
         sweeps=settings.search_sweeps,
+        rate_weight=settings.search_rate_weight,
+        message_bits=None if weighed is None else _message_bits(weighed, batches()),
         reconstruction=reconstruction_scores(
             lambda batch: decoder(vqvae)(batch["codes"]), batches(), run.config.model.data_variance
         ),
@@ -50,26 +55,54 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     )
 
 
-def _searched_codes(run: Run, vqvae: VQVAE) -> Iterator[np.ndarray]:
-    """Codes of every batch of the evaluation split, searched in the precision of training, checked in float32."""
+def _message_bits(prior: Prior, batches: Iterator[Mapping[str, Any]]) -> float:
+    """Bits a code, when every map is coded under the prior; each is decoded again, and must be what it was."""
+    compressor = Compressor(prior, compiled=partial(tf.function, autograph=False))
+    size, count = 0, 0
+    for batch in batches:
+        known = {"label": batch["label"]} if prior.network.num_labels else None
+        messages = compressor.compress(batch["codes"], known)
+        if not np.array_equal(compressor.decompress(messages, known), batch["codes"]):
+            raise RuntimeError(
+                "codes came back from the arithmetic coder as others: the prior's step is not reproducible"
+            )
+        size, count = size + sum(map(len, messages)), count + batch["codes"].size
+    return 8.0 * size / count
+
+
+def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.ndarray]:
+    """Codes of every batch of the evaluation split."""
+    split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
+    total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
+    progress = Progress(total, 0, "search")
+    for step, batch in enumerate(run.data.examples(split, size)):
+        yield code_of(batch).numpy()
+        progress.update(step + 1, {})
+    progress.close()
+
+
+def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str, Any]], tf.Tensor]:
+    """Batch -> codes, by the run's --search_ flags: the encoder's, or searched, under a prior if they weigh its rate.
+
+    The search is made in the precision of training, its outcome checked against the encoder's codes in float32.
+    """
     settings, precision = run.config.evaluation, run.config.run.precision
-    fast = vqvae
+    if not settings.search_candidates:
+        return tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
+    weight, fast = settings.search_rate_weight, vqvae
+    weighed = prior if weight else None
     if precision != "float32":
         fast = run.modality.build_vqvae(run.config, run.data, precision)
         load_weights(fast, run.vqvae)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    def whole_loss(codes: Any, batch: Mapping[str, Any]) -> Any:
+        loss = vqvae.code_loss(codes, batch)
+        return loss if weighed is None else loss - weight * weighed.log_prob(codes, condition(batch))
+
     def search(batch: Mapping[str, Any]) -> tf.Tensor:
-        found = fast.search(batch, settings.search_candidates, settings.search_sweeps)
+        found = fast.search(batch, settings.search_candidates, settings.search_sweeps, weighed, weight)
         own = vqvae.encode(batch)
-        loss_of = {name: vqvae.code_loss(codes, batch) for name, codes in (("found", found), ("own", own))}
-        better = tf.reshape(loss_of["found"] < loss_of["own"], (-1, *[1] * (len(own.shape) - 1)))
+        better = tf.reshape(whole_loss(found, batch) < whole_loss(own, batch), (-1, *[1] * (len(own.shape) - 1)))
         return tf.where(better, found, own)
 
-    split, size = settings.eval_split, settings.eval_batch_size
-    total = -(-run.data.sizes[split] // size)
-    progress = Progress(total, 0, "search")
-    for step, batch in enumerate(run.data.examples(split, size)):
-        yield search(batch).numpy()
-        progress.update(step + 1, {})
-    progress.close()
+    return tf.function(search, reduce_retracing=True, autograph=False)

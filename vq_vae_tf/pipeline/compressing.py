@@ -1,0 +1,148 @@
+"""Pictures to one small file and back: the VQ-VAE's codes, arithmetically coded under the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vq_vae_tf.compression import Compressor
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.evaluation.grids import encode_png
+from vq_vae_tf.evaluation.reconstruction import as_served
+from vq_vae_tf.files import replacing, visible_files
+from vq_vae_tf.modalities.image.pictures import Pictures, read_pictures
+from vq_vae_tf.packed import Packed, codes_digest, read_packed, write_packed
+from vq_vae_tf.pipeline.decoding import decoder
+from vq_vae_tf.pipeline.loading import model_digests, trained_pair
+from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.searching import coder
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.training.progress import Progress
+from vq_vae_tf.vqvae import VQVAE
+
+BATCH = 64
+
+
+def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
+    """Packs picture files, or all in a folder, each cut to its centred square and resized as in training.
+
+    Raises: UserError for a run or a file that does not do.
+    """
+    vqvae, prior = _pair(run)
+    names, pictures = _read(inputs, run.data.image_shape)
+    code_of = coder(run, vqvae, prior)
+    batches = _batches(pictures, "encode")
+    codes = np.concatenate([code_of({"x": x}).numpy() for x in batches])
+    messages = _compressor(prior).compress(codes)
+    digests = model_digests(run)
+    packed = Packed(
+        names=names,
+        num_codes=vqvae.quantizer.num_codes,
+        code_shape=codes.shape[1:],
+        vqvae=digests["vqvae"],
+        prior=digests["prior"],
+        digest=codes_digest(codes),
+        messages=tuple(messages),
+    )
+    written = write_packed(output, packed)
+    bits = 8.0 * sum(map(len, messages)) / codes.size
+    fewer = f"{pictures.nbytes / written:.1f} times fewer than their pixels"
+    return (
+        f"{len(names)} pictures in {output}: {written} bytes, {fewer}; {bits:.2f} bits a code of "
+        f"{np.log2(packed.num_codes):.2f}"
+    )
+
+
+def decompress_pictures(run: Run, source: Path, output: Path) -> str:
+    """Writes every picture of a packed file as a PNG into a folder. Raises: UserError for a file that does not do."""
+    packed = read_packed(source)
+    for stage, digest in model_digests(run).items():
+        if getattr(packed, stage) != digest:
+            raise UserError(
+                f"{source} was packed by another {stage} than that of {run.directory}; give the run that made it."
+            )
+    vqvae, prior = _pair(run)
+    try:
+        codes = _compressor(prior).decompress(packed.messages)
+    except ValueError as error:
+        raise UserError(f"{source} cannot be read: {error}") from error
+    if codes_digest(codes) != packed.digest:
+        raise UserError(
+            f"{source} was not read as it was written: it is damaged, or this machine or TensorFlow {tf.__version__} "
+            "computes the prior with other last digits than the one that packed it; unpack it there."
+        )
+    images = np.concatenate([as_served(decoder(vqvae)(x)) for x in _batches(codes, "decode")])
+    try:
+        for name, image in zip(_file_names(packed.names), images, strict=True):
+            with replacing(output / name) as partial_file:
+                partial_file.write_bytes(encode_png(image))
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}); give a folder that can.") from error
+    return f"{len(images)} pictures in {output}"
+
+
+def _pair(run: Run) -> tuple[VQVAE, Prior]:
+    if run.config.data.modality != "image":
+        raise UserError(f"--workdir={run.directory} holds a run of {run.config.data.modality}; give one of images.")
+    vqvae, prior = trained_pair(run)
+    if prior.network.num_labels:
+        raise UserError(
+            f"The prior of {run.directory} wants to know each picture's class; train one with --prior_labels=false."
+        )
+    return vqvae, prior
+
+
+def _compressor(prior: Prior) -> Compressor:
+    return Compressor(prior, compiled=partial(tf.function, autograph=False))
+
+
+def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and pixels of the files, folders looked through."""
+    files: list[tuple[str, Path]] = []
+    for text in inputs:
+        path = Path(text)
+        if not path.exists():
+            raise UserError(f"--input={text}: no such file or folder; give pictures.")
+        found = sorted(visible_files(path)) if path.is_dir() else [path]
+        files += [(str(file.relative_to(path)) if path.is_dir() else file.name, file) for file in found]
+    if not files:
+        raise UserError(f"--input={','.join(inputs)} holds no file; give pictures.")
+    try:
+        pictures: Pictures = read_pictures([str(file) for _, file in files], shape[0])
+    except UserError as error:
+        raise UserError(f"--input={','.join(inputs)}: {error}") from error
+    wrong = [name for (name, _), good in zip(files, pictures.readable, strict=True) if not good]
+    if wrong:
+        raise UserError(
+            f"--input: {wrong[0]} is no readable picture ({len(wrong)} in all); give JPEG, PNG, GIF or BMP."
+        )
+    if pictures.shape != shape or pictures.pixels is None:
+        raise UserError(
+            f"--input: pictures come as {pictures.shape}; expected {shape}, and no more than fit in memory."
+        )
+    return tuple(name for name, _ in files), pictures.pixels
+
+
+def _batches(rows: np.ndarray, title: str) -> Iterator[np.ndarray]:
+    progress = Progress(-(-len(rows) // BATCH), 0, title)
+    for step, start in enumerate(range(0, len(rows), BATCH)):
+        yield rows[start : start + BATCH]
+        progress.update(step + 1, {})
+    progress.close()
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """A PNG for each name: below the folder whatever the file says, and no two the same."""
+    found: dict[str, None] = {}
+    for name in names:
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        stem = "/".join([*parts[:-1], Path(parts[-1]).stem]) if parts else "picture"
+        number, chosen = 1, stem
+        while f"{chosen}.png" in found:
+            number, chosen = number + 1, f"{stem}-{number + 1}"
+        found[f"{chosen}.png"] = None
+    return list(found)
