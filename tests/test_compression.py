@@ -50,10 +50,12 @@ def test_every_map_comes_back_from_as_many_bits_as_its_likelihood_says(kind, sha
 def test_messages_are_read_under_their_condition():
     p = prior("pixelcnn", (4, 4), 7, num_layers=2, num_labels=3)
     compressor = Compressor(p)
-    label = np.arange(10) % 3
-    codes = np.asarray(p.sample(10, seed=0, condition={"label": label}))
+    label = np.arange(CHUNK + 10) % 3
+    codes = np.asarray(p.sample(CHUNK + 10, seed=0, condition={"label": label}))
     messages = compressor.compress(codes, {"label": label})
     np.testing.assert_array_equal(compressor.decompress(messages, {"label": label}), codes)
+    rest = compressor.compress(codes[CHUNK:], {"label": label[CHUNK:]})
+    assert rest == messages[CHUNK:]
     for shift in (1, 2):
         other = {"label": (label + shift) % 3}
         bits = -np.asarray(p.log_prob(codes, other)) / math.log(2)

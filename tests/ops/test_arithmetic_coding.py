@@ -52,6 +52,13 @@ def test_the_message_lies_in_the_interval_and_no_shorter_one_does(seed, length):
     assert not message or math.ceil(low * shorter) >= (low + width) * shorter
 
 
+@pytest.mark.parametrize(
+    ("start", "count", "message"), [(1, TOTAL - 1, b"\x01"), (0, TOTAL, b""), (TOTAL // 2, 1, b"\x80")]
+)
+def test_the_end_of_the_interval_is_no_part_of_it(start, count, message):
+    assert encode([start], [count]) == message
+
+
 @pytest.mark.parametrize("num", [1, 2, 7, 4096])
 def test_shares_follow_the_softmax_and_none_is_empty(num):
     logits = np.random.default_rng(0).normal(0, 8, (3, num)).astype(np.float32)

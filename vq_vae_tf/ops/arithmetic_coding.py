@@ -42,14 +42,12 @@ def encode(starts: Sequence[int], counts: Sequence[int]) -> bytes:
     low, width = 0, 1
     for start, count in zip(starts, counts, strict=True):
         low, width = (low << PRECISION) + int(start) * width, width * int(count)
+    if not low:
+        return b""
     scale = PRECISION * len(starts)
-    size = max(scale - width.bit_length(), 0) // 8
-    while True:
-        below = scale - 8 * size
-        value = -(-low >> below)
-        if value << below < low + width:
-            return value.to_bytes(size, "big")
-        size += 1
+    zeros = ((low - 1) ^ (low + width - 1)).bit_length() - 1  # multiples of 2^zeros lie in it, of no higher power
+    size = -(-(scale - zeros) // 8)
+    return (-(-low >> scale - 8 * size)).to_bytes(size, "big")
 
 
 class Decoder:
