@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from vq_vae_tf.autoregressive import NETWORKS
+from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
 from vq_vae_tf.compression import CHUNK, Compressor
+from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior
 from vq_vae_tf.prior import Prior, UniformPrior
 
 
@@ -79,6 +80,9 @@ def test_nothing_is_nothing():
 
 
 def test_bad_input_is_named():
+    top, bottom = GatedPixelCNN(5, (2, 2), features=8), GatedPixelCNN(5, (4, 4), features=8, condition_features=4)
+    with pytest.raises(ValueError, match="cannot be asked code by code"):
+        Compressor(TwoLevelPrior(TwoLevelNetwork(top, bottom)))
     compressor = Compressor(UniformPrior(5, (2, 2)))
     with pytest.raises(ValueError, match=r"codes of shape \(1, 2, 3\) given; expected \[n, \(2, 2\)\]"):
         compressor.compress(np.zeros((1, 2, 3), np.int32))

@@ -28,9 +28,14 @@ class Compressor:
     Args:
         prior: p(z), its weights created.
         compiled: what makes one step fast, such as `tf.function`; by default nothing.
+
+    Raises:
+        ValueError: a prior over two levels.
     """
 
     def __init__(self, prior: Prior, compiled: Callable[[Any], Any] = lambda step: step) -> None:
+        if not hasattr(prior.network, "step"):
+            raise ValueError(f"Compressor: {prior.name} cannot be asked code by code; give a prior over one grid.")
         self._network = prior.network
         self._step = compiled(self._next)
 

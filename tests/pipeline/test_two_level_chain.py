@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from vq_vae_tf.codes import open_codes
-from vq_vae_tf.commands import train
+from vq_vae_tf.commands import compress, train
 from vq_vae_tf.hierarchy import TwoLevelPrior
 from vq_vae_tf.pipeline.loading import trained_pair
 from vq_vae_tf.pipeline.run import open_run
@@ -32,7 +32,7 @@ def run(data, workdir, *argv, status=0):
         assert train.main() == status
 
 
-def test_two_levels_from_training_to_the_export(data, tmp_path):
+def test_two_levels_from_training_to_the_export(data, tmp_path, monkeypatch, capsys):
     run(data, tmp_path / "run", "--quantizer=two_level")
     manifest = open_codes(tmp_path / "run" / "codes").manifest
     assert (manifest.layout, manifest.code_shape, manifest.num_codebooks) == ("two_level", (2, 2, 5), 5)
@@ -51,6 +51,10 @@ def test_two_levels_from_training_to_the_export(data, tmp_path):
     completed = signatures["complete"](image=x, keep_mask=keep, **settings)["codes"].numpy()
     np.testing.assert_array_equal(completed[:, 0], codes[:, 0])
     assert (completed[:, 1] != codes.numpy()[:, 1]).any()
+    given = [f"--workdir={tmp_path / 'run'}", f"--input={data}", f"--output={tmp_path / 'x'}"]
+    monkeypatch.setattr(sys, "argv", ["compress", *given])
+    assert compress.main() == 2
+    assert "codes on two levels" in capsys.readouterr().err
 
 
 def test_codes_priced_by_a_network_are_written_and_taken_up_by_a_prior(data, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import encode_png
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.files import replacing, visible_files
+from vq_vae_tf.hierarchy.layout import TWO_LEVEL
 from vq_vae_tf.modalities.image.pictures import Pictures, read_pictures
 from vq_vae_tf.packed import Packed, codes_digest, read_packed, write_packed
 from vq_vae_tf.pipeline.decoding import decoder
@@ -34,10 +36,12 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     """
     vqvae, prior = _pair(run)
     names, pictures = _read(inputs, run.data.image_shape)
-    code_of = coder(run, vqvae, prior)
-    batches = _batches(pictures, "encode")
-    codes = np.concatenate([code_of({"x": x}).numpy() for x in batches])
-    messages = _compressor(prior).compress(codes)
+    code_of, compressor = coder(run, vqvae, prior), _compressor(prior)
+    parts, messages = [], []
+    for x in _batches(pictures, "compress"):
+        parts.append(code_of({"x": x}).numpy())
+        messages += compressor.compress(parts[-1])
+    codes = np.concatenate(parts)
     digests = model_digests(run)
     packed = Packed(
         names=names,
@@ -66,8 +70,9 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
                 f"{source} was packed by another {stage} than that of {run.directory}; give the run that made it."
             )
     vqvae, prior = _pair(run)
+    compressor = _compressor(prior)
     try:
-        codes = _compressor(prior).decompress(packed.messages)
+        codes = np.concatenate([compressor.decompress(part) for part in _batches(packed.messages, "decompress")])
     except ValueError as error:
         raise UserError(f"{source} cannot be read: {error}") from error
     if codes_digest(codes) != packed.digest:
@@ -75,7 +80,7 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
             f"{source} was not read as it was written: it is damaged, or this machine or TensorFlow {tf.__version__} "
             "computes the prior with other last digits than the one that packed it; unpack it there."
         )
-    images = np.concatenate([as_served(decoder(vqvae)(x)) for x in _batches(codes, "decode")])
+    images = np.concatenate([as_served(decoder(vqvae)(tf.constant(part))) for part in _batches(codes, "decode")])
     try:
         for name, image in zip(_file_names(packed.names), images, strict=True):
             with replacing(output / name) as partial_file:
@@ -89,6 +94,8 @@ def _pair(run: Run) -> tuple[VQVAE, Prior]:
     if run.config.data.modality != "image":
         raise UserError(f"--workdir={run.directory} holds a run of {run.config.data.modality}; give one of images.")
     vqvae, prior = trained_pair(run)
+    if vqvae.quantizer.layout == TWO_LEVEL:
+        raise UserError(f"--workdir={run.directory} has codes on two levels; only those of one grid can be packed.")
     if prior.network.num_labels:
         raise UserError(
             f"The prior of {run.directory} wants to know each picture's class; train one with --prior_labels=false."
@@ -127,7 +134,8 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
     return tuple(name for name, _ in files), pictures.pixels
 
 
-def _batches(rows: np.ndarray, title: str) -> Iterator[np.ndarray]:
+def _batches(rows: Any, title: str) -> Iterator[Any]:
+    """`BATCH` rows at a time, and how far that is."""
     progress = Progress(-(-len(rows) // BATCH), 0, title)
     for step, start in enumerate(range(0, len(rows), BATCH)):
         yield rows[start : start + BATCH]
