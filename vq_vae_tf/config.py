@@ -256,7 +256,7 @@ class EvaluationConfig:
     search_sweeps: int = _option(1, "times that the search tries every place", minimum=1, identity=False)
     search_rate_weight: float = _option(
         0.0,
-        "loss that the search would give for a nat less of codes, as the learned prior counts them; 0: none",
+        "nats of loss that the search gives to save a nat of codes under the learned prior; 0: none",
         minimum=0.0,
         identity=False,
     )
