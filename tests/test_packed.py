@@ -11,14 +11,14 @@ import pytest
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.packed import MAGIC, Packed, codes_digest, read_packed, write_packed
 
-PACKED = Packed(("a.png", "b/c.png", "d"), 7, (2, 3), "v", "p", "0" * 64, (b"", b"\x00\xff", b"abc"))
+PACKED = Packed(("a.png", "b/c.png", "d"), "v", "p", "0" * 64, (b"", b"\x00\xff", b"abc"))
 
 
 def test_what_was_written_is_read(tmp_path):
     size = write_packed(tmp_path / "x.vqpack", PACKED)
     assert size == (tmp_path / "x.vqpack").stat().st_size
     assert read_packed(tmp_path / "x.vqpack") == PACKED
-    empty = Packed((), 7, (2, 3), "v", "p", "0" * 64, ())
+    empty = Packed((), "v", "p", "0" * 64, ())
     write_packed(tmp_path / "x.vqpack", empty)
     assert read_packed(tmp_path / "x.vqpack") == empty
 
@@ -43,16 +43,15 @@ def test_every_cut_is_refused(tmp_path):
         {"messages": "abc"},
         {"messages": None},
         {"names": ["a", "b"]},
-        {"code_shape": [-2, 3]},
-        {"num_codes": "many"},
+        {"messages": [float("inf"), 2, 3]},
+        {"names": ["a", "b\0", "c"]},
+        {"names": [1, 2, 3]},
         {"more": 1},
     ],
 )
 def test_a_header_that_does_not_hold_together_is_refused(tmp_path, change):
     header = {
         "names": ["a", "b", "c"],
-        "num_codes": 7,
-        "code_shape": [2, 3],
         "vqvae": "v",
         "prior": "p",
         "digest": "0",
@@ -64,6 +63,13 @@ def test_a_header_that_does_not_hold_together_is_refused(tmp_path, change):
     path.write_bytes(MAGIC + len(head).to_bytes(4, "big") + head + b"12345")
     with pytest.raises(UserError, match="damaged or cut short"):
         read_packed(path)
+
+
+def test_a_header_nested_without_end_is_refused(tmp_path):
+    head = zlib.compress(b"[" * 1_000_000)
+    (tmp_path / "x").write_bytes(MAGIC + len(head).to_bytes(4, "big") + head)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        read_packed(tmp_path / "x")
 
 
 def test_what_is_no_such_file_is_named(tmp_path):

@@ -29,13 +29,11 @@ _MOST = 1 << 28
 class Packed:
     """The messages of code maps and how to read them.
 
-    names: one a map, such as of the picture's file. num_codes: K. code_shape: of one map. vqvae, prior: digests of the
-    weights that made the codes and the messages. digest: of the codes, see `codes_digest`.
+    names: one a map, such as of the picture's file. vqvae, prior: digests of the weights that made the codes and the
+    messages; they say everything of K and of shapes. digest: of the codes, see `codes_digest`.
     """
 
     names: tuple[str, ...]
-    num_codes: int
-    code_shape: tuple[int, ...]
     vqvae: str
     prior: str
     digest: str
@@ -70,7 +68,7 @@ def read_packed(path: str | os.PathLike[str]) -> Packed:
         raise UserError(f"{path} is no file of packed codes; give one that bin/compress of this version wrote.")
     try:
         return _parsed(content[len(MAGIC) :])
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, zlib.error) as error:
         raise UserError(f"{path} is damaged or cut short ({error}); pack the pictures again.") from error
 
 
@@ -81,8 +79,9 @@ def _parsed(content: bytes) -> Packed:
     if set(header) != {field.name for field in fields(Packed)}:
         raise ValueError(f"its header has {sorted(header)}")
     sizes = [int(size) for size in header["messages"]]
-    shape = tuple(int(size) for size in header["code_shape"])
-    if min((*sizes, *shape, 0)) < 0 or sum(sizes) != len(content) - end or len(sizes) != len(header["names"]):
+    if any("\0" in name for name in header["names"]):
+        raise ValueError("it has a name that no file can have")
+    if min((*sizes, 0)) < 0 or sum(sizes) != len(content) - end or len(sizes) != len(header["names"]):
         raise ValueError(
             f"{len(content) - end} bytes of messages, {sum(sizes)} expected for {len(header['names'])} names"
         )
@@ -90,8 +89,6 @@ def _parsed(content: bytes) -> Packed:
     texts = {name: str(header[name]) for name in ("vqvae", "prior", "digest")}
     return Packed(
         names=tuple(str(name) for name in header["names"]),
-        num_codes=int(header["num_codes"]),
-        code_shape=shape,
         messages=tuple(content[int(a) : int(b)] for a, b in pairwise(starts)),
         **texts,
     )

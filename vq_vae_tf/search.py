@@ -61,7 +61,7 @@ def coordinate_search(
 
         def one_candidate(number: Any, state: Any) -> Any:
             tried = ops.where(mask, ops.take(candidates, number, axis=0), state[0])
-            charged = ops.where(mask, ops.take(offered, number, axis=0), own)
+            charged = ops.where(mask, ops.take(offered, number, axis=-1), own)
             return _the_better(state, (tried, loss_map(tried) + _by_place(charged)), mask)
 
         found, _ = ops.fori_loop(0, count, one_candidate, (codes, losses + _by_place(own)))
@@ -72,12 +72,13 @@ def coordinate_search(
 
 
 def _charges(costs: Callable[[Any], Any] | None, codes: Any, candidates: Any) -> tuple[Any, Any]:
-    """What the code of each place costs, and what each candidate would there: shapes of `codes` and `candidates`."""
+    """What each code costs in its place, and what its candidates would: `codes.shape`, `[*codes.shape, count]`."""
+    offered = ops.moveaxis(candidates, 0, -1)
     if costs is None:
-        return ops.zeros_like(codes, "float32"), ops.zeros_like(candidates, "float32")
-    each, offered = ops.cast(costs(codes), "float32"), ops.moveaxis(candidates, 0, -1)
+        return ops.zeros_like(codes, "float32"), ops.zeros_like(offered, "float32")
+    each = ops.cast(costs(codes), "float32")
     own = ops.take_along_axis(each, codes[..., None], axis=-1)[..., 0]
-    return own, ops.moveaxis(ops.take_along_axis(each, offered, axis=-1), -1, 0)
+    return own, ops.take_along_axis(each, offered, axis=-1)
 
 
 def _by_place(charges: Any) -> Any:
@@ -113,13 +114,10 @@ def _whole_gain(old: Any, new: Any) -> Any:
     """Image by image, whichever has less loss, costs included: codes, losses, costs of codes and of candidates."""
     less = _total(new[1]) + _total(new[2]) < _total(old[1]) + _total(old[2])
 
-    def chosen(new: Any, old: Any, batch_axis: int = 0) -> Any:
-        shape = [1] * len(new.shape)
-        shape[batch_axis] = -1
-        return ops.where(ops.reshape(less, shape), new, old)
+    def chosen(new: Any, old: Any) -> Any:
+        return ops.where(ops.reshape(less, (-1, *[1] * (len(new.shape) - 1))), new, old)
 
-    kept = [chosen(*pair) for pair in zip(new[:3], old[:3], strict=True)]
-    return (*kept, chosen(new[3], old[3], batch_axis=1))
+    return tuple(chosen(*pair) for pair in zip(new, old, strict=True))
 
 
 def _total(parts: Any) -> Any:

@@ -61,6 +61,13 @@ def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFl
     return Parsed({n: values[n].value for n in names}, frozenset(n for n in names if values[n].present))
 
 
+def require(parsed: Parsed, names: Sequence[str], usage: str) -> None:
+    """Raises: UserError for the first of `names` that was not given, with what to give."""
+    for name in names:
+        if not parsed[name]:
+            raise UserError(f"--{name} is missing; give {usage}.")
+
+
 def _define(item: Option | ExtraFlag, values: flags.FlagValues) -> None:
     if isinstance(item, Option) and item.choices:
         flags.DEFINE_enum(item.name, item.default, list(item.choices), item.help, flag_values=values)

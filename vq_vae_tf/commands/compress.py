@@ -8,7 +8,6 @@ from pathlib import Path
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.commands.command_line import ExtraFlag
-from vq_vae_tf.errors import UserError
 
 SUMMARY = """
     Packs pictures into one file: their codes by the VQ-VAE of a trained run, arithmetically coded under its prior.
@@ -28,9 +27,7 @@ EXTRA = (
 def run(argv: list[str]) -> None:
     """Parses the flags and compresses."""
     values = command_line.parse(argv, FLAGS, EXTRA)
-    for name in ("input", "output"):
-        if not values[name]:
-            raise UserError(f"--{name} is missing; give --input=PICTURES --output=FILE.")
+    command_line.require(values, ("input", "output"), "--input=PICTURES --output=FILE")
 
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.compressing import compress_pictures

@@ -8,7 +8,6 @@ from pathlib import Path
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.commands.command_line import ExtraFlag
-from vq_vae_tf.errors import UserError
 
 SUMMARY = """
     Encodes a sound file, decodes it in the voice of a speaker of the run, writes a WAV file of the same length.
@@ -26,9 +25,7 @@ EXTRA = (
 def run(argv: list[str]) -> None:
     """Parses the flags and converts."""
     values = command_line.parse(argv, FLAGS, EXTRA)
-    for name in ("input", "speaker", "output"):
-        if not values[name]:
-            raise UserError(f"--{name} is missing; give --input=FILE --speaker=NAME --output=FILE.wav.")
+    command_line.require(values, ("input", "speaker", "output"), "--input=FILE --speaker=NAME --output=FILE.wav")
 
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.conversion import convert_file

@@ -8,7 +8,6 @@ from pathlib import Path
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.commands.command_line import ExtraFlag
-from vq_vae_tf.errors import UserError
 
 SUMMARY = """
     Unpacks the pictures of a file that bin/compress wrote, with the same run, into PNG files of the same names.
@@ -25,9 +24,7 @@ EXTRA = (
 def run(argv: list[str]) -> None:
     """Parses the flags and decompresses."""
     values = command_line.parse(argv, FLAGS, EXTRA)
-    for name in ("input", "output"):
-        if not values[name]:
-            raise UserError(f"--{name} is missing; give --input=FILE --output=FOLDER.")
+    command_line.require(values, ("input", "output"), "--input=FILE --output=FOLDER")
 
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.compressing import decompress_pictures

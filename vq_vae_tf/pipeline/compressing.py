@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.compression import Compressor
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import encode_png
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.files import replacing, visible_files
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL
-from vq_vae_tf.modalities.image.pictures import Pictures, read_pictures
+from vq_vae_tf.modalities.image.pictures import read_picture
 from vq_vae_tf.packed import Packed, codes_digest, read_packed, write_packed
+from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.loading import model_digests, trained_pair
 from vq_vae_tf.pipeline.run import Run
-from vq_vae_tf.pipeline.searching import coder
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.progress import Progress
 from vq_vae_tf.vqvae import VQVAE
@@ -36,17 +34,15 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     """
     vqvae, prior = _pair(run)
     names, pictures = _read(inputs, run.data.image_shape)
-    code_of, compressor = coder(run, vqvae, prior), _compressor(prior)
+    code_of, packer = coder(run, vqvae, prior), compressor(prior)
     parts, messages = [], []
     for x in _batches(pictures, "compress"):
         parts.append(code_of({"x": x}).numpy())
-        messages += compressor.compress(parts[-1])
+        messages += packer.compress(parts[-1])
     codes = np.concatenate(parts)
     digests = model_digests(run)
     packed = Packed(
         names=names,
-        num_codes=vqvae.quantizer.num_codes,
-        code_shape=codes.shape[1:],
         vqvae=digests["vqvae"],
         prior=digests["prior"],
         digest=codes_digest(codes),
@@ -57,7 +53,7 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     fewer = f"{pictures.nbytes / written:.1f} times fewer than their pixels"
     return (
         f"{len(names)} pictures in {output}: {written} bytes, {fewer}; {bits:.2f} bits a code of "
-        f"{np.log2(packed.num_codes):.2f}"
+        f"{np.log2(vqvae.quantizer.num_codes):.2f}"
     )
 
 
@@ -70,9 +66,9 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
                 f"{source} was packed by another {stage} than that of {run.directory}; give the run that made it."
             )
     vqvae, prior = _pair(run)
-    compressor = _compressor(prior)
+    packer = compressor(prior)
     try:
-        codes = np.concatenate([compressor.decompress(part) for part in _batches(packed.messages, "decompress")])
+        codes = np.concatenate([packer.decompress(part) for part in _batches(packed.messages, "decompress")])
     except ValueError as error:
         raise UserError(f"{source} cannot be read: {error}") from error
     if codes_digest(codes) != packed.digest:
@@ -83,8 +79,8 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
     images = np.concatenate([as_served(decoder(vqvae)(tf.constant(part))) for part in _batches(codes, "decode")])
     try:
         for name, image in zip(_file_names(packed.names), images, strict=True):
-            with replacing(output / name) as partial_file:
-                partial_file.write_bytes(encode_png(image))
+            with replacing(output / name) as partial:
+                partial.write_bytes(encode_png(image))
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}); give a folder that can.") from error
     return f"{len(images)} pictures in {output}"
@@ -103,10 +99,6 @@ def _pair(run: Run) -> tuple[VQVAE, Prior]:
     return vqvae, prior
 
 
-def _compressor(prior: Prior) -> Compressor:
-    return Compressor(prior, compiled=partial(tf.function, autograph=False))
-
-
 def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and pixels of the files, folders looked through."""
     files: list[tuple[str, Path]] = []
@@ -118,20 +110,8 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
         files += [(str(file.relative_to(path)) if path.is_dir() else file.name, file) for file in found]
     if not files:
         raise UserError(f"--input={','.join(inputs)} holds no file; give pictures.")
-    try:
-        pictures: Pictures = read_pictures([str(file) for _, file in files], shape[0])
-    except UserError as error:
-        raise UserError(f"--input={','.join(inputs)}: {error}") from error
-    wrong = [name for (name, _), good in zip(files, pictures.readable, strict=True) if not good]
-    if wrong:
-        raise UserError(
-            f"--input: {wrong[0]} is no readable picture ({len(wrong)} in all); give JPEG, PNG, GIF or BMP."
-        )
-    if pictures.shape != shape or pictures.pixels is None:
-        raise UserError(
-            f"--input: pictures come as {pictures.shape}; expected {shape}, and no more than fit in memory."
-        )
-    return tuple(name for name, _ in files), pictures.pixels
+    pictures = np.stack([read_picture(file, shape, "--input") for _, file in files])
+    return tuple(name for name, _ in files), pictures
 
 
 def _batches(rows: Any, title: str) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import grid_png
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.files import replacing
-from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+from vq_vae_tf.modalities.image.pictures import read_picture
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.loading import trained_pair
 from vq_vae_tf.pipeline.modality import Draw
@@ -122,7 +122,7 @@ def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], ke
     """
     vqvae, prior = trained_pair(run)
     check_top_k(draws, prior)
-    images = np.stack([_picture(path, run.data.image_shape) for path in files])
+    images = np.stack([read_picture(path, run.data.image_shape, "--complete") for path in files])
     codes = np.asarray(vqvae.encode(images))
     mask = np.zeros(codes.shape, np.int32)
     mask[:, : round(keep * codes.shape[1])] = 1
@@ -144,13 +144,3 @@ def check_top_k(draws: Sequence[Draw], prior: Prior) -> None:
     for draw in draws:
         if not 0 <= draw.top_k <= prior.network.num_symbols:
             raise UserError(f"--top_k={draw.top_k} is out of range; give 0 to {prior.network.num_symbols}.")
-
-
-def _picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    try:
-        decoded = decode_rgb(tf.io.read_file(str(path)))
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--complete={path} is not a readable picture ({type(error).__name__}); give PNG or JPEG files."
-        ) from error
-    return to_square(decoded, shape[0]).numpy()

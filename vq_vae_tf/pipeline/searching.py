@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.compression import Compressor
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.image_report import Searched
 from vq_vae_tf.evaluation.likelihood import likelihood_scores
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
+from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.progress import Progress
-from vq_vae_tf.training.result import load_weights
-from vq_vae_tf.vqvae import VQVAE, condition
+from vq_vae_tf.vqvae import VQVAE
 
 
 def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
@@ -57,12 +55,12 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
 
 def _message_bits(prior: Prior, batches: Iterator[Mapping[str, Any]]) -> float:
     """Bits a code, when every map is coded under the prior; each is decoded again, and must be what it was."""
-    compressor = Compressor(prior, compiled=partial(tf.function, autograph=False))
+    code = compressor(prior)
     size, count = 0, 0
     for batch in batches:
         known = {"label": batch["label"]} if prior.network.num_labels else None
-        messages = compressor.compress(batch["codes"], known)
-        if not np.array_equal(compressor.decompress(messages, known), batch["codes"]):
+        messages = code.compress(batch["codes"], known)
+        if not np.array_equal(code.decompress(messages, known), batch["codes"]):
             raise RuntimeError(
                 "codes came back from the arithmetic coder as others: the prior's step is not reproducible"
             )
@@ -79,30 +77,3 @@ def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.
         yield code_of(batch).numpy()
         progress.update(step + 1, {})
     progress.close()
-
-
-def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str, Any]], tf.Tensor]:
-    """Batch -> codes, by the run's --search_ flags: the encoder's, or searched, under a prior if they weigh its rate.
-
-    The search is made in the precision of training, its outcome checked against the encoder's codes in float32.
-    """
-    settings, precision = run.config.evaluation, run.config.run.precision
-    if not settings.search_candidates:
-        return tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
-    weight, fast = settings.search_rate_weight, vqvae
-    weighed = prior if weight else None
-    if precision != "float32":
-        fast = run.modality.build_vqvae(run.config, run.data, precision)
-        load_weights(fast, run.vqvae)
-
-    def whole_loss(codes: Any, batch: Mapping[str, Any]) -> Any:
-        loss = vqvae.code_loss(codes, batch)
-        return loss if weighed is None else loss - weight * weighed.log_prob(codes, condition(batch))
-
-    def search(batch: Mapping[str, Any]) -> tf.Tensor:
-        found = fast.search(batch, settings.search_candidates, settings.search_sweeps, weighed, weight)
-        own = vqvae.encode(batch)
-        better = tf.reshape(whole_loss(found, batch) < whole_loss(own, batch), (-1, *[1] * (len(own.shape) - 1)))
-        return tf.where(better, found, own)
-
-    return tf.function(search, reduce_retracing=True, autograph=False)

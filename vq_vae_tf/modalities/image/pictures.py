@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,23 @@ def read_pictures(paths: Sequence[str], image_size: int) -> Pictures:
     if pixels is not None and not readable.all():
         pixels = pixels[readable]
     return Pictures(paths, readable, shape, pixels, image_size)
+
+
+def read_picture(path: str | os.PathLike[str], shape: tuple[int, int, int], flag: str) -> np.ndarray:
+    """One file, cut to its centred square and resized as in training: uint8 of `shape`.
+
+    Raises: UserError naming `flag` when it is no readable picture, or images of that shape are no squares.
+    """
+    try:
+        decoded = decode_rgb(tf.io.read_file(str(path)))
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{flag}={path} is not a readable picture ({type(error).__name__}); give PNG or JPEG files."
+        ) from error
+    image = to_square(decoded, shape[0]).numpy()
+    if image.shape != shape:
+        raise UserError(f"{flag}={path} can be made a square only; the run's images are {shape[0]}x{shape[1]}.")
+    return image
 
 
 def _read(path: tf.Tensor, image_size: int) -> tf.Tensor:

@@ -1,0 +1,47 @@
+"""Images -> codes -> messages, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from vq_vae_tf.compression import Compressor
+from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.training.result import load_weights
+from vq_vae_tf.vqvae import VQVAE, condition
+
+
+def compressor(prior: Prior) -> Compressor:
+    """Codes -> messages and back, a step of the prior as one graph."""
+    return Compressor(prior, compiled=partial(tf.function, autograph=False))
+
+
+def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str, Any]], tf.Tensor]:
+    """Batch -> codes, by the run's --search_ flags: the encoder's, or searched, under a prior if they weigh its rate.
+
+    The search is made in the precision of training, its outcome checked against the encoder's codes in float32.
+    """
+    settings, precision = run.config.evaluation, run.config.run.precision
+    if not settings.search_candidates:
+        return tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
+    weight, fast = settings.search_rate_weight, vqvae
+    weighed = prior if weight else None
+    if precision != "float32":
+        fast = run.modality.build_vqvae(run.config, run.data, precision)
+        load_weights(fast, run.vqvae)
+
+    def whole_loss(codes: Any, batch: Mapping[str, Any]) -> Any:
+        loss = vqvae.code_loss(codes, batch)
+        return loss if weighed is None else loss - weight * weighed.log_prob(codes, condition(batch))
+
+    def search(batch: Mapping[str, Any]) -> tf.Tensor:
+        found = fast.search(batch, settings.search_candidates, settings.search_sweeps, weighed, weight)
+        own = vqvae.encode(batch)
+        better = tf.reshape(whole_loss(found, batch) < whole_loss(own, batch), (-1, *[1] * (len(own.shape) - 1)))
+        return tf.where(better, found, own)
+
+    return tf.function(search, reduce_retracing=True, autograph=False)
