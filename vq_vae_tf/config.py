@@ -281,6 +281,11 @@ class RunConfig:
 
     workdir: str = _option("", "everything of the run goes here; empty: runs/<name of the recipe>", identity=False)
     stages: str = _option("all", "`all`, or some of vqvae,codes,prior,evaluate,sample,export", identity=False)
+    start_from: str = _option(
+        "",
+        "a finished run whose weights training begins with, to go on with other data; what is made for its classes or "
+        "speakers begins anew",
+    )
     seed: int = _option(0, "governs the whole run", minimum=0, maximum=2**31 - 1)
     strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = _option(
         "default",

@@ -1,0 +1,60 @@
+"""Weights of a finished training, for another one to begin with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import h5py
+import keras
+
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.training.result import WEIGHTS, read_result
+
+OF_CLASSES = frozenset({"label", "speakers", "critic", "listener"})
+"""Parts of a model that are made for its classes: for other classes they are other parts."""
+
+
+def begin_with(model: keras.Model, directory: Path) -> list[str]:
+    """Sets a built model to the weights of the finished training in `directory`.
+
+    Returns: the weights that stay as they were, since the other model has none of their name and shape. Only weights
+    that belong to classes (`OF_CLASSES`) may: others have to be there.
+
+    Raises:
+      UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
+    """
+    path = directory / WEIGHTS
+    if read_result(directory) is None or not path.is_file():
+        raise UserError(f"{directory} holds no finished training; run bin/train there first.")
+    with tempfile.TemporaryDirectory() as scratch:
+        merged = Path(scratch) / WEIGHTS
+        model.save_weights(merged)
+        try:
+            with h5py.File(merged, "r+") as mine, h5py.File(path) as theirs:
+                left = _copy(mine, theirs)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise UserError(f"{path} is damaged ({error}); train there again.") from error
+        wrong = [name for name in left if not OF_CLASSES & set(name.split("/"))]
+        if wrong:
+            raise UserError(f"{path} is of another network: {wrong[0]} {left[wrong[0]]}.")
+        model.load_weights(merged)
+    return sorted(left)
+
+
+def _copy(mine: h5py.File, theirs: h5py.File) -> dict[str, str]:
+    """Copies what has the same name and shape; what has not -> how it differs."""
+    left: dict[str, str] = {}
+
+    def one(name: str, weight: h5py.Group | h5py.Dataset) -> None:
+        if not isinstance(weight, h5py.Dataset):
+            return
+        if name not in theirs:
+            left[name] = "is not there"
+        elif theirs[name].shape != weight.shape:
+            left[name] = f"has the shape {theirs[name].shape}, here {weight.shape}"
+        else:
+            weight[...] = theirs[name][...]
+
+    mine.visititems(one)
+    return left
