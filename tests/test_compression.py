@@ -88,5 +88,7 @@ def test_bad_input_is_named():
         compressor.compress(np.zeros((1, 2, 3), np.int32))
     with pytest.raises(ValueError, match=r"codes in 0..5 given; expected 0..4"):
         compressor.compress(np.array([[[0, 5], [1, 2]]], np.int32))
+    with pytest.raises(ValueError, match="codes of type float32 given; expected integers"):
+        compressor.compress(np.full((1, 2, 2), 0.5, np.float32))
     with pytest.raises(ValueError, match="damaged"):
         compressor.decompress([b"\xff" * 20])

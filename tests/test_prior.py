@@ -126,3 +126,5 @@ def test_codes_of_another_model_are_refused():
         prior.log_prob(_codes(2, (4, 4)))
     with pytest.raises(ValueError, match=r"codes in 0\.\.4 given; expected 0\.\.3"):
         prior.log_prob(np.array([[[0, 4, 0]] * 3], np.int32))
+    with pytest.raises(ValueError, match="codes of type float32 given; expected integers"):
+        prior.log_prob(_codes(2).astype(np.float32))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from vq_vae_tf.autoregressive.base import whole
 from vq_vae_tf.ops.arithmetic_coding import Decoder, cumulative_counts, encode
 from vq_vae_tf.prior import Prior
 
@@ -50,9 +51,10 @@ class Compressor:
             condition: what the prior is conditioned on, for each map; needed again to read the messages.
 
         Raises:
-            ValueError: codes of another shape, or out of range.
+            ValueError: codes of another shape, out of range, or no integers.
         """
         codes = np.asarray(codes)
+        whole(codes, "Compressor: codes")
         network = self._network
         if codes.shape[1:] != network.symbol_shape:
             raise ValueError(f"Compressor: codes of shape {codes.shape} given; expected [n, {network.symbol_shape}].")

@@ -9,8 +9,9 @@ import keras
 from keras import ops
 
 from vq_vae_tf.autoregressive import sample
-from vq_vae_tf.autoregressive.base import concrete
+from vq_vae_tf.autoregressive.base import concrete, whole
 from vq_vae_tf.autoregressive.uniform import Uniform
+from vq_vae_tf.ops.fit_loss import fit_loss
 
 Tensor = Any
 
@@ -49,10 +50,15 @@ class Prior(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
-        """Mean nats a code, so that plain `compile(optimizer)` and `fit(codes)` train the prior."""
-        terms = _terms(self.nats(x, training) if y_pred is None else _nats(split_inputs(x)[0], y_pred))
-        self.bits_tracker.update_state(terms["bits_per_code"])
-        return terms["loss"]
+        """Mean nats a code, so that plain `compile(optimizer)` and `fit(codes)` train the prior.
+
+        Targets are ignored. Raises: ValueError for sample weights.
+        """
+        del y
+        nats = self.nats(x, training) if y_pred is None else _nats(split_inputs(x)[0], y_pred)
+        terms = _terms(nats)
+        self.bits_tracker.update_state(terms["bits_per_code"], sample_weight=ops.shape(nats)[0])
+        return fit_loss(self, terms["loss"], sample_weight)
 
     def nats(self, inputs: Any, training: bool | None = None) -> Tensor:
         """-log p of every code given the ones before it, float32 `[batch, *code_shape]`; inputs as for a call."""
@@ -61,6 +67,7 @@ class Prior(keras.Model):
 
     def log_prob(self, codes: Any, condition: dict | None = None) -> Tensor:
         """Nats of whole code maps: `[batch, *code_shape]` -> float32 `[batch]`."""
+        whole(codes, f"{self.name}: codes")
         values = concrete(codes)
         if values is not None and values.size and not (values.min() >= 0 and values.max() < self.network.num_symbols):
             expected = f"0..{self.network.num_symbols - 1}; were they written by another model?"
@@ -93,8 +100,8 @@ class Prior(keras.Model):
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Prior:
         """The model that `get_config` describes."""
-        network = keras.saving.deserialize_keras_object(config.pop("network"), custom_objects)
-        return cls(network, **config)
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        return cls(**{**config, "network": network})
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")

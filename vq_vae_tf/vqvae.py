@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.ops.fit_loss import fit_loss
 from vq_vae_tf.ops.replicas import of_this_replica
 from vq_vae_tf.quantizers.codings import drawn_coding, nearby_codings, neighbours
 from vq_vae_tf.search import coordinate_search
@@ -137,8 +138,7 @@ class VQVAE(keras.Model):
         """Scalars: "loss" and what it is the sum of, means over the batch, in nats per dimension."""
         x = self.observed(inputs)
         params = self(inputs, training=training)
-        dimensions = math.prod(x.shape[1:])
-        reconstruction = ops.mean(self.likelihood.loss(params, x, training=training)) / dimensions
+        reconstruction = ops.mean(self.likelihood.loss(params, x, training=training)) / _dimensions(x)
         quantization = sum(of_this_replica(self.losses), ops.zeros((), "float32"))
         return {
             "loss": reconstruction + quantization,
@@ -154,14 +154,16 @@ class VQVAE(keras.Model):
         sample_weight: Any = None,
         training: bool | None = True,
     ) -> Any:
-        """The loss for `fit`, from the forward pass that `fit` has made (`y_pred` are the parameters)."""
-        del y, sample_weight
+        """The loss for `fit`, from the forward pass that `fit` has made (`y_pred` are the parameters).
+
+        Targets are ignored, x is its own. Raises: ValueError for sample weights.
+        """
+        del y
+        if not training and hasattr(self.quantizer, "count"):
+            self.quantizer.count(self.encode(x))
         observed = self.observed(x)
-        dimensions = math.prod(observed.shape[1:])
-        loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / dimensions
-        loss = sum(of_this_replica(self.losses), loss)
-        self._loss_tracker.update_state(loss)
-        return loss
+        loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / _dimensions(observed)
+        return fit_loss(self, sum(of_this_replica(self.losses), loss), sample_weight)
 
     def elbo(self, inputs: Any, prior: Any = None, iw_samples: int = 1) -> dict[str, Any]:
         """Distortion -log p(x | z_q(x)), rate -log p(z) and their negative sum, nats `[batch]`.
@@ -242,7 +244,7 @@ class VQVAE(keras.Model):
         """-log p(x | codes) and -log p(codes), nats `[batch]`."""
         distortion = self.distortion(codes, inputs)
         if prior is None:
-            nats = math.prod(codes.shape[1:]) * math.log(self.quantizer.num_codes)
+            nats = _dimensions(codes) * math.log(self.quantizer.num_codes)
             return distortion, ops.full_like(distortion, nats)
         return distortion, -prior.log_prob(codes, condition(inputs))
 
@@ -259,6 +261,11 @@ class VQVAE(keras.Model):
             for name in cls.PARTS
         }
         return cls(**{**config, **parts})
+
+
+def _dimensions(x: Any) -> Any:
+    """How many numbers an example has, float32, also where the size of a picture is known only once it comes."""
+    return ops.cast(math.prod(ops.shape(x)[1:]), "float32")
 
 
 def observation(inputs: Any) -> Any:

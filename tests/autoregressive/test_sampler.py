@@ -142,6 +142,7 @@ def test_ties_at_the_edge_are_kept_and_masked_symbols_never_win():
         ({"top_p": 1.5}, "top_p=1.5 given"),
         ({"given": np.zeros((2, 5), np.int32)}, "a prefix of 5 symbols given; expected at most 4"),
         ({"given": np.full((2, 1), 4, np.int32)}, "given symbols in 4..4; expected 0..3"),
+        ({"given": np.zeros((2, 1), np.float32)}, "symbols of type float32 given; expected integers"),
         ({"given": np.zeros((3, 2), np.int32)}, "given holds 3 examples; expected 2"),
         ({"keep_mask": np.ones((2, 2))}, "keep_mask given without the symbols to keep"),
         ({"given": np.zeros((2, 2), np.int32), "keep_mask": np.ones((2, 2))}, "given of shape \\(2, 2\\); expected"),

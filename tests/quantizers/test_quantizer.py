@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from vq_vae_tf.ops.entropy import perplexity
-from vq_vae_tf.quantizers import ProductQuantizer, VectorQuantizer
+from vq_vae_tf.quantizers import ProductQuantizer, SimVQ, VectorQuantizer
+from vq_vae_tf.quantizers.base import CodeUsage
 
 
 def _z(*shape, seed=0):
@@ -26,6 +28,45 @@ def test_fit_shows_the_perplexity_of_the_whole_epoch():
     assert counts.sum() == 60  # of the second epoch alone
     np.testing.assert_allclose(history["perplexity"][-1], float(perplexity(counts)), rtol=1e-5)
     assert history["codes_in_use"][-1] == np.count_nonzero(counts)
+    assert history["dead_codes"][-1] == 16 - np.count_nonzero(counts)
+    share = counts[counts > 0] / counts.sum()
+    np.testing.assert_allclose(history["code_bits"][-1], -(share * np.log2(share)).sum(), rtol=1e-5)
+
+
+def test_numbers_of_several_codebooks_are_means_over_them():
+    layer = ProductQuantizer(2, 4, 6, initialization="random_normal", revive_below=0)
+    layer(_z(2, 3, 6), training=True)
+    layer.code_counts.assign([[6, 0, 0, 0], [3, 3, 0, 0]])
+    found = {name: float(value) for name, value in CodeUsage(layer).result().items()}
+    expected = {"perplexity": 1.5, "codes_in_use": 1.5, "dead_codes": 2.5, "code_bits": 0.5}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_quantizers_with_names_do_not_hide_each_other():
+    model = keras.Sequential([keras.Input((5, 3))])
+    for name, size in (("coarse", 4), ("fine", 16)):
+        model.add(VectorQuantizer(size, 3, ema_decay=0.9, name=name))
+        model.add(keras.layers.Dense(3))
+    model.compile(optimizer="sgd", loss="mse")
+    z = _z(12, 5, 3)
+    history = model.fit(z, z, batch_size=4, verbose=0).history
+    assert history["coarse_codes_in_use"][-1] + history["coarse_dead_codes"][-1] == 4
+    assert history["fine_codes_in_use"][-1] + history["fine_dead_codes"][-1] == 16
+    assert "perplexity" not in history
+
+
+@pytest.mark.parametrize("kind", [VectorQuantizer, SimVQ])
+def test_names_that_keras_gives_are_not_shown(kind):
+    layers = [kind(4, 2), kind(4, 2), kind.from_config(kind(4, 2).get_config()), kind(4, 2, name="quantizer")]
+    assert all(set(CodeUsage(layer).result()) == set(CodeUsage.NUMBERS) for layer in layers)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_the_symbolic_dtype_is_that_of_z(policy):
+    for dtype in ("float32", "bfloat16"):
+        z = keras.Input((5, 3), dtype=dtype)
+        z_q = VectorQuantizer(4, 3, dtype=policy)(z)
+        assert (z_q.dtype, z_q.shape) == (dtype, z.shape)
 
 
 def test_counts_are_the_codes_of_training_calls_alone():

@@ -271,6 +271,13 @@ class AutoregressiveNetwork(keras.layers.Layer):
         return {**super().get_config(), **ours}
 
 
+def whole(symbols: Any, who: str) -> None:
+    """Raises: ValueError unless the symbols are of a type of integers: others would be cut off in silence."""
+    dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(symbols).dtype)
+    if "int" not in dtype:
+        raise ValueError(f"{who} of type {dtype} given; expected integers")
+
+
 def concrete(x: Any) -> np.ndarray | None:
     """The values of `x`, or None when they are not known yet (a tensor of a graph being traced)."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-from vq_vae_tf.autoregressive.base import concrete
+from vq_vae_tf.autoregressive.base import concrete, whole
 from vq_vae_tf.autoregressive.noise import gumbel
 
 Tensor = Any
@@ -177,6 +177,7 @@ def _checked_mask(network: Any, batch_size: Any, keep_mask: Any) -> Tensor:
 
 
 def _check_symbols(network: Any, given: Tensor) -> None:
+    whole(given, "symbols")
     values = concrete(given)
     if values is not None and values.size and not (values.min() >= 0 and values.max() < network.num_symbols):
         raise ValueError(f"given symbols in {values.min()}..{values.max()}; expected 0..{network.num_symbols - 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, NamedTuple
 
 import keras
@@ -104,6 +105,10 @@ class Quantizer(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """That of the input."""
         return tuple(input_shape)
+
+    def compute_output_spec(self, z: Any, *args: Any, **kwargs: Any) -> Any:
+        """Shape and dtype of z, whatever the policy."""
+        return keras.KerasTensor(self.compute_output_shape(z.shape), z.dtype)
 
     def code_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape of one example's codes: `[*grid]` or `[*grid, num_codebooks]` for z of `[*grid, embedding_dim]`."""
@@ -255,6 +260,12 @@ class Quantizer(keras.layers.Layer):
         """float32 `[num_codes, dim]`, or `[num_codebooks, num_codes, dim]`."""
         raise NotImplementedError
 
+    def count(self, codes: Any) -> None:
+        """Counts codes, as of `encode`, for the metrics, as those of training batches are: what evaluation asks for."""
+        flat = ops.reshape(codes, (-1,) if self.num_codebooks is None else (-1, ops.shape(codes)[-1]))
+        ones = ops.ones(ops.shape(flat), "float32")
+        self.code_counts.assign_add(replica_sum(code_histogram(flat, ones, self.num_codes)))
+
     def reset_code_counts(self) -> None:
         """Starts counting anew."""
         if self.built:
@@ -262,11 +273,18 @@ class Quantizer(keras.layers.Layer):
 
 
 class CodeUsage(keras.metrics.Metric):
-    """What `fit` shows: `perplexity` and `codes_in_use` of a quantizer's training batches since the epoch began.
+    """What `fit` shows of a quantizer's training batches since the epoch began, means over its codebooks.
 
-    Both are means over the codebooks. NaN before anything was counted. On the JAX backend the counts are out of reach
-    inside the compiled step: the numbers appear at the end of the epoch.
+    `perplexity`; `codes_in_use`; `dead_codes`, the others; `code_bits`, the entropy of the codes: bits that one costs
+    without a prior that knows its neighbours. The histogram itself is the layer's `code_counts`. A layer with a name
+    of its own puts it in front (`top_perplexity`), so that several in one model do not hide each other.
+
+    NaN before anything was counted, as in the evaluation of a model that is no `VQVAE`: a layer cannot tell evaluation
+    from serving, and must not count there. On the JAX backend the counts are out of reach inside the compiled step:
+    the numbers appear at the end of the epoch, and not for evaluation.
     """
+
+    NUMBERS = ("perplexity", "codes_in_use", "dead_codes", "code_bits")
 
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__(name="code_usage", dtype="float32")
@@ -276,20 +294,29 @@ class CodeUsage(keras.metrics.Metric):
         """Nothing: the quantizer counts."""
 
     def result(self) -> dict[str, Any]:
-        """`{"perplexity", "codes_in_use"}`."""
+        """The four numbers by name."""
         quantizer = self._quantizer()
         if not quantizer.built or getattr(quantizer.code_counts, "_value", None) is None:
-            return {name: ops.full((), math.nan) for name in ("perplexity", "codes_in_use")}
-        counts = ops.convert_to_tensor(quantizer.code_counts)
-        unknown = ops.where(ops.sum(counts) > 0.0, 0.0, math.nan)
-        return {
-            "perplexity": unknown + ops.mean(perplexity(counts)),
-            "codes_in_use": unknown + ops.mean(ops.sum(ops.cast(counts > 0.0, "float32"), axis=-1)),
-        }
+            values = [ops.full((), math.nan)] * len(self.NUMBERS)
+        else:
+            counts = ops.convert_to_tensor(quantizer.code_counts)
+            unknown = ops.where(ops.sum(counts) > 0.0, 0.0, math.nan)
+            each = perplexity(counts)
+            used = ops.mean(ops.sum(ops.cast(counts > 0.0, "float32"), axis=-1))
+            bits = ops.mean(ops.log(each)) / math.log(2.0)
+            values = [unknown + n for n in (ops.mean(each), used, quantizer.num_codes - used, bits)]
+        return {_prefix(quantizer) + name: value for name, value in zip(self.NUMBERS, values, strict=True)}
 
     def reset_state(self) -> None:
         """Starts counting anew."""
         self._quantizer().reset_code_counts()
+
+
+def _prefix(quantizer: Quantizer) -> str:
+    """What tells a layer's numbers from another's: its name, unless Keras gave it or it is simply `quantizer`."""
+    words = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(quantizer).__name__)).lower()
+    given = not re.fullmatch(rf"(quantizer|{words}(_\d+)?)", quantizer.name)
+    return f"{quantizer.name}_" if given else ""
 
 
 def _values(tensor: Any) -> np.ndarray | None:
