@@ -287,18 +287,37 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
 
 def _network(config: Config, **sizes: Any) -> Any:
     """The autoregressive network that `--prior` names, as wide and deep as the flags say."""
+    _check_network(config)
     prior = config.prior
-    if prior.prior not in NETWORKS:
-        raise UserError(f"--prior={prior.prior} is not known; choose one of {', '.join(NETWORKS)}.")
     network = NETWORKS[prior.prior]
     return network(**{"features": prior.prior_units, "num_layers": prior.prior_layers, "name": "network", **sizes})
+
+
+def _check_network(config: Config) -> None:
+    """Raises: UserError for a `--prior` that is not known."""
+    name = config.prior.prior
+    if name not in NETWORKS:
+        raise UserError(f"--prior={name} is not known; choose one of {', '.join(NETWORKS)}.")
+
+
+def _check_dynamics(config: Config) -> None:
+    """Raises: UserError for a `--prior` that video has not."""
+    name = config.prior.prior
+    if NETWORKS.get(name) is not GatedPixelCNN:
+        raise UserError(
+            f"--prior={name} with --modality=video: the codes of the next frame are predicted by a gated PixelCNN; "
+            "give --prior=pixelcnn."
+        )
 
 
 def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, precision: str = "float32") -> Dynamics:
     """The prior of a frame's codes given those before it and one of so many actions (0: none); sizes as in codes.
 
     `manifest` is of clips `[time, h, w]`.
+
+    Raises: UserError for another --prior than a gated PixelCNN, or several codes at a place.
     """
+    _check_dynamics(config)
     prior, video = config.prior, config.video
     if manifest.num_codebooks is not None or len(manifest.code_shape) != 3:
         raise UserError(
@@ -341,7 +360,8 @@ def vqvae_options(config: Config) -> TrainingOptions:
 
 
 def prior_options(config: Config) -> TrainingOptions:
-    """How the prior is trained."""
+    """How the prior is trained. Raises: UserError also for a `--prior` that the modality has not."""
+    (_check_dynamics if config.data.modality == "video" else _check_network)(config)
     return _training_options(config, config.prior, "prior_")
 
 

@@ -137,9 +137,12 @@ def test_other_commands_on_the_run(finished, tmp_path):
     output = f"--output={tmp_path / 's.png'}"
     said = run("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
     assert "left 0.5, left 1" in said
-    picture = data / "above" / "1.png"
-    run("sample", f"--workdir={workdir}", f"--complete={picture}", f"--output={tmp_path / 'c.png'}")
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    completed = [f"--complete={data / 'above' / '1.png'}", f"--output={tmp_path / 'c.png'}"]
+    for classes, rows in (([], ["above", "left"]), (["--classes=left"], ["left"])):
+        said = run("sample", f"--workdir={workdir}", *completed, *classes)
+        assert f"rows of each picture: {', '.join(rows)}\n" in said
+        picture = tf.io.decode_png((tmp_path / "c.png").read_bytes())
+        assert picture.shape[0] == 2 * (len(rows) * (16 + 2) - 2)
     run("encode", f"--workdir={workdir}", f"--input=folder:{data}", f"--output={tmp_path / 'codes'}")
     assert open_codes(tmp_path / "codes").sizes == open_codes(workdir / "codes").sizes
     run("export", f"--workdir={workdir}")
@@ -155,9 +158,11 @@ def test_bad_input_is_one_sentence_and_status_2(finished, tmp_path):
         (["train", *arguments(tmp_path / "nowhere", tmp_path / "c")], "nowhere"),
         (["train", *arguments(data, tmp_path / "d"), "--stages=vqvae,bake"], "--stages=vqvae,bake"),
         (["train", *arguments(data, tmp_path / "e"), "--image_size=10"], "multiple of 4"),
+        (["train", *arguments(data, tmp_path / "g"), "--prior=parrot"], "--prior=parrot is not known"),
         (["evaluate", f"--workdir={workdir}", "--search_candidates=1"], "--search_candidates=1; expected 0"),
         (["train", *arguments(data, tmp_path / "f"), "--quantizer=residual", "--search_candidates=2"], "residual"),
         (["sample", f"--workdir={workdir}", "--classes=up"], "'up'"),
+        (["sample", f"--workdir={workdir}", f"--complete={data / 'above' / '1.png'}", "--classes=up"], "'up'"),
         (["sample", f"--workdir={workdir}", "--temperatures=0"], "--temperatures"),
         (["sample", f"--workdir={workdir}", "--top_k=99"], "--top_k=99"),
         (["sample", f"--workdir={workdir}", f"--complete={workdir / 'config.flags'}"], "config.flags"),
@@ -169,6 +174,7 @@ def test_bad_input_is_one_sentence_and_status_2(finished, tmp_path):
         assert message in said, argv
         assert len([line for line in said.splitlines() if line.startswith(argv[0])]) == 1
     assert sorted(p.name for p in (workdir / "export" / "model").iterdir()) == ["1", "2"]
+    assert not (tmp_path / "g").exists(), "refused only after work"
 
 
 def test_damage_is_named(finished, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from vq_vae_tf import config
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.errors import UserError
@@ -176,6 +177,19 @@ def test_the_export_imagines_and_refuses(finished):
         predict(video=video, actions=actions[:, :1], seed=seed)
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected as many of one as of the other"):
         predict(video=video, actions=actions[:1], seed=seed)
+
+
+@pytest.mark.parametrize("name", ["wavenet", "nonsense"])
+def test_another_prior_is_refused_before_any_work(finished, world, tmp_path, monkeypatch, capsys, name):
+    flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]
+    assert call(monkeypatch, train, "train", *flags, f"--prior={name}") == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train")]
+    assert len(said) == 1
+    assert f"--prior={name} with --modality=video" in said[0]
+    assert not (tmp_path / "run").exists()
+    run = open_run(finished)
+    with pytest.raises(UserError, match="give --prior=pixelcnn"):
+        run.modality.build_prior(config.replace(run.config, prior=name), open_codes(finished / "codes").manifest)
 
 
 def test_dynamics_start_from_what_codes_look_like(finished):

@@ -102,13 +102,15 @@ def test_a_clean_process_that_fails_is_a_user_error(tmp_path, monkeypatch):
         ("codes", [1, 2], [1, 3], False),
         ("image", [0, 255], [1, 254], True),
         ("image", [0, 255], [2, 255], False),
+        ("video", [0, 255], [1, 254], True),
+        ("video", [0, 255], [2, 255], False),
         ("log_prob", [-100.0, 0.0], [-100.009, 0.00009], True),
         ("log_prob", [-100.0, 0.0], [-100.02, 0.0], False),
         ("log_prob", [-100.0, 0.0], [float("nan"), 0.0], False),
     ],
 )
 def test_what_counts_as_agreement(output, ours, theirs, agrees, monkeypatch):
-    dtype = {"codes": np.int32, "image": np.uint8, "log_prob": np.float32}[output]
+    dtype = {"codes": np.int32, "image": np.uint8, "video": np.uint8, "log_prob": np.float32}[output]
     given = {f"f/{output}": np.array(theirs, dtype)}
     monkeypatch.setattr(verify_module, "answers_of_clean_process", lambda model, requests: given)
     if agrees:

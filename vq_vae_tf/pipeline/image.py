@@ -81,11 +81,11 @@ class ImageModality(Modality):
         return f"{sum(map(len, classes.values()))} pictures in {path}"
 
     def draw(self, run: Run, request: SampleRequest) -> str:
-        """Classes and temperatures, or completions of given pictures."""
+        """Classes and temperatures, or completions of given pictures as each class."""
         options = request.options or {}
         if options.get("complete"):
             files = [Path(name) for name in options["complete"]]
-            return complete_pictures(run, request.draws, files, options["keep"], request.output)
+            return complete_pictures(run, request.draws, request.classes, files, options["keep"], request.output)
         return draw_sweep(run, request.draws, request.classes, request.output)
 
     def export(self, run: Run) -> Path:

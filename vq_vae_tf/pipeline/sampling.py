@@ -110,19 +110,28 @@ def draw_sweep(run: Run, draws: Sequence[Draw], names: tuple[str, ...], output: 
     return f"{sum(map(len, rows.values()))} pictures in {path}; rows from the top: {order}"
 
 
-def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], keep: float, output: Path | None) -> str:
-    """Writes a row for each picture file: the picture, its reconstruction, completions of its upper part.
+def complete_pictures(
+    run: Run, draws: Sequence[Draw], names: tuple[str, ...], files: Sequence[Path], keep: float, output: Path | None
+) -> str:
+    """Writes a row for each picture file and class: the picture, its reconstruction, completions of its upper part.
 
     Args:
         run: a run with a trained prior.
         draws: one block of completions each.
+        names: classes that pictures are completed as; none: the first ones.
         files: pictures; cut to the centred square and resized as in training.
         keep: the part of the code grid that is kept, from the top.
         output: the PNG; None: completions.png among the run's samples.
+
+    Raises:
+        UserError: for a class that the data does not have, a picture that cannot be read, too many codes to draw among.
     """
     vqvae, prior = trained_pair(run)
     check_top_k(draws, prior)
-    images = np.stack([read_picture(path, run.data.image_shape, "--complete") for path in files])
+    classes = class_labels(run, prior, names)
+    pictures = [read_picture(path, run.data.image_shape, "--complete") for path in files]
+    images = np.repeat(np.stack(pictures), len(classes), axis=0)
+    labels = np.tile(list(classes.values()), len(files))
     codes = np.asarray(vqvae.encode(images))
     mask = np.zeros(codes.shape, np.int32)
     mask[:, : round(keep * codes.shape[1])] = 1
@@ -130,13 +139,14 @@ def complete_pictures(run: Run, draws: Sequence[Draw], files: Sequence[Path], ke
     columns = [images, as_served(decode(tf.constant(codes)))]
     each = run.config.evaluation.samples_per_class
     for draw in draws:
-        many = [np.repeat(a, each, axis=0) for a in (codes, mask)]
-        drawn = draw_codes(prior, np.zeros(len(many[0]), np.int32), draw, *many)
-        pictures = as_served(decode(tf.constant(drawn))).reshape(len(files), each, *images.shape[1:])
-        columns += list(np.moveaxis(pictures, 1, 0))
+        many_labels, given, kept = (np.repeat(a, each, axis=0) for a in (labels, codes, mask))
+        drawn = draw_codes(prior, many_labels, draw, given, kept)
+        completed = as_served(decode(tf.constant(drawn))).reshape(len(images), each, *images.shape[1:])
+        columns += list(np.moveaxis(completed, 1, 0))
     path = output or run.samples / "completions.png"
     write_grid(path, {str(i): row for i, row in enumerate(np.stack(columns, axis=1))}, len(columns))
-    return f"{len(files)} pictures completed in {path}; columns: original, reconstruction, completions"
+    told = f"{len(files)} pictures completed in {path}; columns: original, reconstruction, completions"
+    return f"{told}; rows of each picture: {', '.join(classes)}" if any(classes) else told
 
 
 def check_top_k(draws: Sequence[Draw], prior: Prior) -> None:

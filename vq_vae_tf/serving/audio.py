@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.serving.checks import in_range, of_shape, positive
+from vq_vae_tf.serving.checks import as_many, in_range, of_shape, positive
 from vq_vae_tf.serving.export import on_cpu, write_verified
 from vq_vae_tf.serving.image import Answer, Endpoint
 from vq_vae_tf.serving.versions import new_version
@@ -70,11 +70,12 @@ class AudioEndpoints:
     def decode(self, codes: tf.Tensor, speaker: tf.Tensor) -> Answer:
         """Codes in the voice of a speaker -> sounds."""
         codes = in_range(of_shape(codes, (None, self.frames), "codes"), self.num_codes, "codes")
-        return {"audio": self._decode(codes, self._checked(speaker))}
+        return {"audio": self._decode(codes, as_many(self._checked(speaker), codes, "speaker and codes"))}
 
     def reconstruct(self, audio: tf.Tensor, speaker: tf.Tensor) -> Answer:
         """Sounds -> the same in the voice of a speaker, of the same length."""
-        made = self._decode(self.encode(audio)["codes"], self._checked(speaker))
+        speaker = as_many(self._checked(speaker), audio, "speaker and audio")
+        made = self._decode(self.encode(audio)["codes"], speaker)
         return {"audio": made[:, : tf.shape(audio)[1]]}
 
     def sample(self, seed: tf.Tensor, speaker: tf.Tensor, temperature: tf.Tensor) -> Answer:

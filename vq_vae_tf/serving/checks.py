@@ -27,6 +27,17 @@ def of_shape(values: tf.Tensor, shape: tuple[int | None, ...], name: str) -> tf.
     return tf.ensure_shape(values, shape, name=f"{name}_shape")
 
 
+def as_many(values: tf.Tensor, others: tf.Tensor, names: str) -> tf.Tensor:
+    """`values`, once there are as many as of `others`; one for several would be taken for each of them.
+
+    Raises: tf.errors.InvalidArgumentError at run time, naming both arguments and how many of each came.
+    """
+    counts = [tf.shape(values)[0], tf.shape(others)[0]]
+    message = f"{names}: expected as many of one as of the other; received:"
+    with tf.control_dependencies([tf.debugging.Assert(counts[0] == counts[1], [message, *counts])]):
+        return tf.identity(values)
+
+
 def positive(value: tf.Tensor, name: str) -> tf.Tensor:
     """The scalar `value`, once it is finite and above 0.
 

@@ -28,7 +28,7 @@ TIMEOUT = 1800.0
 def verify(model: Path, requests: Arrays, answers: Arrays) -> None:
     """Asks a clean process the `requests` and compares with `answers`.
 
-    Equation: codes equal; images within 1 of 255 levels; sounds within 1e-3 of full scale;
+    Equation: codes equal; images and frames within 1 of 255 levels; sounds within 1e-3 of full scale;
     |log p - log p'| <= 1e-4 max(1, |log p|), and so for the terms of the bound.
 
     Raises: UserError that names the signature and what differed.
@@ -71,7 +71,7 @@ def _difference(output: str, ours: np.ndarray, theirs: np.ndarray | None) -> str
     if theirs is None or theirs.shape != ours.shape or theirs.dtype != ours.dtype:
         got = "none" if theirs is None else f"{theirs.dtype} {theirs.shape}"
         return f"{got} instead of {ours.dtype} {ours.shape}"
-    if output == "image":
+    if output in ("image", "video"):
         worst = int(np.max(np.abs(ours.astype(int) - theirs.astype(int)), initial=0))
         return f"up to {worst} levels" if worst > IMAGE_LEVELS else ""
     if output == "audio":

@@ -12,12 +12,12 @@ from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import cut_episodes, in_memory
 
 
-def episode(folder, count, first=0, actions=None):
-    """`count` frames of 8x8 whose grey value says which they are."""
+def episode(folder, count, first=0, actions=None, name="{:06d}".format):
+    """`count` frames of 8x8 whose grey value says which they are; the file of the i-th one is `name(i)`.png."""
     folder.mkdir(parents=True)
     for i in range(count):
         image = np.full((8, 8, 3), first + i, np.uint8)
-        (folder / f"{i + 1:06d}.png").write_bytes(tf.io.encode_png(image).numpy())
+        (folder / f"{name(i + 1)}.png").write_bytes(tf.io.encode_png(image).numpy())
     if actions is not None:
         (folder / "actions.txt").write_text("\n".join(actions) + "\n")
 
@@ -51,6 +51,47 @@ def test_a_folder_is_cut_into_clips_in_order_with_their_actions(episodes):
     assert sorted(seen) == [[v, v + 1] for v in (0, 2, 50, 52, 100, 102)]
     flat = np.concatenate([b["x"].numpy() for b in data.examples("train", 3)])
     np.testing.assert_array_equal(flat[:, 0, 0, 0], np.ravel(values(data, "train")[0]))
+
+
+def several_styles(i):
+    """Two digits at first, then none before the number, then four."""
+    return f"{i:02d}" if i < 5 else f"{i}" if i < 11 else f"{i:04d}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [str, "{:03d}".format, "take 10 frame {}".format, several_styles],
+    ids=["plain", "padded", "second number", "several styles"],
+)
+def test_frames_follow_the_numbers_in_their_names(tmp_path, name):
+    taken = [f"a{i:02d}" for i in range(12)]
+    for number, first in enumerate((0, 50)):
+        episode(tmp_path / f"e{number}", 12, first, taken, name)
+    data = open_video_data(f"folder:{tmp_path}", clip_length=12)
+    for split in ("train", "test"):
+        ((frames, *_), (actions, *_)) = values(data, split)
+        assert np.subtract(frames, frames[0]).tolist() == list(range(12))
+        assert actions == taken
+
+
+def test_names_that_differ_in_zeros_or_have_no_number_have_an_order_too(tmp_path):
+    written = ("2", "10", "still 1", "02", "1c", "3", "0002", "still", "1b", "002")
+    ordered = ("1b", "1c", "0002", "002", "02", "2", "3", "10", "still", "still 1")
+    for number in range(2):
+        episode(tmp_path / f"e{number}", len(written), 0, ["up"] * len(written), lambda i: written[i - 1])
+    for split in ("train", "test"):
+        ((frames, *_), _) = values(open_video_data(f"folder:{tmp_path}", clip_length=len(written)), split)
+        assert frames == [written.index(name) for name in ordered]
+
+
+def test_episodes_follow_the_numbers_in_their_names(tmp_path):
+    for number in range(1, 13):
+        episode(tmp_path / f"e{number}", 2, 10 * number, ["up"])
+    data = open_video_data(f"folder:{tmp_path}", clip_length=2, validation_size=3)
+    firsts = {split: [clip[0] for clip in values(data, split)[0]] for split in ("train", "validation", "test")}
+    assert sorted(np.concatenate(list(firsts.values()))) == [10 * number for number in range(1, 13)]
+    for split, numbers in firsts.items():
+        assert numbers == sorted(numbers), split
 
 
 def test_a_folder_without_actions(tmp_path):

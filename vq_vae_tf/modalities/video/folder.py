@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,11 +36,12 @@ def open_folder(
 ) -> VideoData:
     """Opens `root/EPISODE/000001.png, 000002.png, ...`, or `root/EPISODE.mp4`, as a data set.
 
-    Frames follow the order of their names. `root/EPISODE/actions.txt` (beside a film: `root/EPISODE.txt`) holds the
-    name of an action a line: line t leads from frame t to the next one (the last frame may have none). Either every
-    episode has it, or none. An episode is cut into clips of `clip_length` frames; what is left over goes. About a
-    tenth of the episodes by the hash of their names, at least one, is the test split; validation is the
-    `validation_size` episodes next by hash. max_examples: episodes of each split at most; 0: all.
+    Frames, and the episodes of a split, follow the numbers in their names: 2 comes before 10, with leading zeros or
+    without. `root/EPISODE/actions.txt` (beside a film: `root/EPISODE.txt`) holds the name of an action a line: line t
+    leads from frame t to the next one (the last frame may have none). Either every episode has it, or none. An episode
+    is cut into clips of `clip_length` frames; what is left over goes. About a tenth of the episodes by the hash of
+    their names, at least one, is the test split; validation is the `validation_size` episodes next by hash.
+    max_examples: episodes of each split at most; 0: all.
 
     Raises: UserError for a missing or empty folder, an episode shorter than a clip, actions of another number than
     frames, frames or films that cannot be read or that have several sizes when image_size is 0, films beside folders.
@@ -97,9 +99,10 @@ def _read_film(path: Path, clip_length: int, image_size: int) -> _Episode:
 
 def _read_episode(folder: Path, clip_length: int, image_size: int) -> _Episode:
     del image_size  # frames are read later, all at once
-    frames = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    found = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
+    frames = tuple(str(path) for path in sorted(found, key=lambda path: (_natural(path.stem), path.suffix)))
     _check_length(folder, len(frames), clip_length)
-    return _Episode(folder.name, tuple(frames), _read_actions(folder / ACTIONS_FILE, len(frames)))
+    return _Episode(folder.name, frames, _read_actions(folder / ACTIONS_FILE, len(frames)))
 
 
 def _check_length(path: Path, frames: int, clip_length: int) -> None:
@@ -132,7 +135,7 @@ def _splits(root: Path, episodes: list[_Episode], validation_size: int) -> dict[
     if validation_size >= len(rest):
         raise UserError(f"--validation_size={validation_size}: {root} has {len(rest)} training episodes; give fewer.")
     parts = {"train": rest[validation_size:], "validation": rest[:validation_size], "test": ordered[:count]}
-    return {split: sorted(chosen, key=lambda episode: episode.name) for split, chosen in parts.items()}
+    return {split: sorted(chosen, key=lambda episode: _natural(episode.name)) for split, chosen in parts.items()}
 
 
 def _clips(episode: _Episode, length: int) -> list[_Episode]:
@@ -162,6 +165,12 @@ def _images(root: Path, files: dict[str, list[str]], image_size: int) -> ImageDa
         first += len(chosen)
     sizes = {split: len(chosen) for split, chosen in files.items()}
     return ImageData(f"folder:{root}", pictures.shape, (), sizes, 0, stores)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """A key that orders names by the numbers in them; where those are equal, as in 2 and 02, by letter."""
+    parts = re.split("([0-9]+)", name)  # text and numbers in turn, so that like meets like
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _hash(name: str) -> float:
