@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import keras
@@ -15,6 +16,8 @@ from vq_vae_tf.hierarchy.layout import TWO_LEVEL
 
 RECIPES = sorted(config_lib.recipes_directory().glob("*.flags"))
 STORED = {"cifar10": (32, 32, 3)}
+FIELDS = ("Data:", "Command:", "Time:", "Measured:")
+"""What the header of every recipe says, a line or more each, in this order."""
 
 
 def config_of(path):
@@ -87,8 +90,14 @@ def test_recipe_builds(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_recipe_says_what_it_is(path):
-    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    assert any("Command:" in line for line in header)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = list(takewhile(lambda line: line.startswith("#"), lines))
+    assert "section" in " ".join(header), "which section of the paper it follows"
+    told = [(line[2:12].rstrip(), line[12:]) for line in header]
+    fields = [(name, text) for name, text in told if name in FIELDS]
+    assert [name for name, _ in fields] == list(FIELDS)
+    assert all(text.strip() for _, text in fields)
+    assert f"bin/train --flagfile={path.name}" in dict(fields)["Command:"]
 
 
 @pytest.mark.parametrize("name", [*build.QUANTIZERS, *build.GRID_QUANTIZERS])
