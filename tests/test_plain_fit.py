@@ -18,7 +18,7 @@ from vq_vae_tf.quantizers import VectorQuantizer
 from vq_vae_tf.vqvae import VQVAE
 
 OPTIONS = {
-    "steps": 60, "batch_size": 16, "learning_rate": 1e-2, "schedule": "cosine", "warmup_steps": 5, "clip_norm": 1.0,
+    "steps": 240, "batch_size": 16, "learning_rate": 1e-2, "schedule": "cosine", "warmup_steps": 5, "clip_norm": 1.0,
     "jit": False, "seed": 3,
 }  # fmt: skip
 SIZES = {"units": 8, "residual_units": 4, "residual_blocks": 1}

@@ -93,8 +93,8 @@ def test_the_first_stage_is_frozen_and_stays_as_it_is(stage, first):
 def test_a_few_steps_of_plain_fit_make_the_codes_more_likely(first):
     keras.utils.set_random_seed(1)
     model = build.build_second_stage(config_lib.from_values(SECOND), first, SHAPE)
-    model.compile(keras.optimizers.Adam(0.01))
-    history = model.fit(images(8), batch_size=8, epochs=30, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 60)))
+    history = model.fit(images(8), batch_size=8, epochs=60, verbose=0).history["loss"]
     assert history[-1] < 0.7 * history[0]
 
 

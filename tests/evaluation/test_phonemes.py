@@ -41,6 +41,12 @@ def test_a_frame_has_the_phone_that_takes_most_of_it():
     np.testing.assert_array_equal(class_numbers(["sil", "t", "", "q"], ("sil", "t")), [0, 1, UNLABELLED, UNLABELLED])
 
 
+def test_what_counts_is_how_long_a_phone_lasts_inside_the_frame():
+    assert frame_phones([(0, 1, "t"), (1, 8, "s")], 1, 8) == ["s"]
+    assert frame_phones([(0, 1, "t"), (1, 7, "s"), (7, 8, "t")], 1, 8) == ["s"]  # two short ones against a longer one
+    assert frame_phones([(0, 11, "t"), (11, 16, "s")], 2, 8) == ["t", "s"]  # 8 of the 11 are the first frame's
+
+
 def test_the_map_is_learned_on_training_frames_alone():
     codes, phones = np.array([0, 0, 0, 1, 1, 2]), np.array([1, 1, 0, 2, UNLABELLED, 1])
     np.testing.assert_array_equal(majority_phones(codes, phones, 4, 3), [1, 2, 1, 1])  # code 3: the most frequent phone

@@ -36,9 +36,14 @@ def test_phase_shift_finds_what_moved_and_where_to():
     np.testing.assert_array_equal(sideways(films), [3.0] * 4)
 
 
-def test_a_blur_has_less_gradient_energy_and_a_ramp_a_known_one():
-    ramp = np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None], (1, 1, 24, 32, 3))
-    assert gradient_energy(ramp) == pytest.approx(255.0**-2, rel=1e-5)
+@pytest.mark.parametrize(("down", "right"), [(0, 1), (2, 0), (3, 4)])
+def test_the_gradient_energy_of_a_ramp_is_that_of_its_slopes(down, right):
+    ramp = down * np.arange(24)[:, None, None] + right * np.arange(32)[:, None]
+    films = np.broadcast_to(ramp.astype(np.uint8), (1, 2, 24, 32, 3))
+    assert gradient_energy(films) == pytest.approx((down**2 + right**2) / 255.0**2, rel=1e-5)
+
+
+def test_a_blur_has_less_gradient_energy():
     sharp = pictures(1, 1)
     blurred = (sharp.astype(int) + np.roll(sharp, 1, axis=3)) // 2
     assert gradient_energy(blurred) < 0.8 * gradient_energy(sharp)

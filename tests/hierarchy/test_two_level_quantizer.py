@@ -123,8 +123,8 @@ def test_in_a_vqvae_it_learns_and_is_saved(tmp_path):
         Gaussian(0.05),
     )
     x = np.random.default_rng(0).integers(0, 256, (32, 2, 2, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    model.fit(x, epochs=40, batch_size=16, verbose=0)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 200)), jit_compile=False)
+    model.fit(x, epochs=100, batch_size=16, verbose=0)
     assert np.square(_numpy(model.reconstruct(x)) - x).mean() < 0.5 * x.var()
     codes = _numpy(model.encode(x))
     bound = model.elbo(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,14 +64,38 @@ def test_draws_are_different_valid_rows(n, slots, seed, step):
     assert found.sum() == min(needed.sum(), valid.sum())
 
 
+def _compiled(function):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False, reduce_retracing=True)
+
+
 def test_every_row_is_drawn_equally_often():
     vectors, everything = np.arange(8, dtype="float32")[:, None], np.ones(8, bool)
+    draw = _compiled(lambda step: draw_vectors(vectors, everything, np.array([True, False, False]), 3, step))
     counts = np.zeros(8)
     for step in range(400):
-        drawn, _ = draw_vectors(vectors, everything, np.array([True, False, False]), 3, np.int32(step))
+        drawn, _ = draw(np.int32(step))
         counts[int(drawn[0, 0])] += 1
     assert counts.min() > 25
     assert counts.max() < 80
+
+
+def test_of_strata_of_unequal_length_every_row_is_drawn():
+    """Five rows for three slots: strata of rows 0 and 1, 2 and 3, 4, then turned; so much the slots differ by."""
+    vectors, everything = np.arange(5, dtype="float32")[:, None], np.ones(5, bool)
+    draw = _compiled(lambda step: draw_vectors(vectors, everything, np.ones(3, bool), 3, step)[0])
+    rows = np.stack([ops.convert_to_numpy(draw(np.int32(step)))[:, 0] for step in range(400)]).astype(int)
+    for slot in range(3):
+        np.testing.assert_allclose(np.bincount(rows[:, slot], minlength=5) / 400, 1 / 5, atol=0.09)
+    for slot, chances in ((1, [0, 1 / 4, 1 / 2, 1 / 4, 0]), (2, [0, 0, 0, 1 / 2, 1 / 2])):
+        steps = np.bincount((rows[:, slot] - rows[:, 0]) % 5, minlength=5) / 400
+        np.testing.assert_allclose(steps, chances, atol=0.1)
+        assert not steps[np.array(chances) == 0].any()
 
 
 def test_counter_uniform_is_uniform_and_a_function_of_its_arguments():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,10 @@ from hypothesis import strategies as st
 from keras import ops
 
 from vq_vae_tf.ops import nearest
-from vq_vae_tf.ops.nearest import nearest_code
+from vq_vae_tf.ops.nearest import nearest_code, nearest_codes
+
+LIMIT = 1 << 22
+"""Products held at once: what the docstring of `nearest_code` promises."""
 
 
 def _vectors(*shape, seed=0):
@@ -68,6 +74,47 @@ def test_slices_have_codebooks_of_their_own(monkeypatch):
         _assert_nearest(codes[:, book], _costs(z[:, book], codebook[book]))
     monkeypatch.setattr(nearest, "TILE", 1)
     np.testing.assert_array_equal(ops.convert_to_numpy(nearest_code(z, codebook)), codes)
+
+
+@pytest.fixture
+def products_held(monkeypatch):
+    """The sizes of all the products that are made, also inside of a TensorFlow graph."""
+    sizes, products = [], nearest.products
+
+    def spied(tile, table):
+        found = products(tile, table)
+        if None not in tuple(found.shape):
+            sizes.append(math.prod(found.shape))
+            return found
+        import tensorflow as tf
+
+        with tf.control_dependencies([tf.numpy_function(lambda n: sizes.append(int(n)), [tf.size(found)], [])]):
+            return tf.identity(found)
+
+    monkeypatch.setattr(nearest, "products", spied)
+    return sizes
+
+
+@pytest.mark.parametrize(("n", "k"), [(3000, 4096), (150, 1 << 17)])
+def test_there_are_never_as_many_products_as_pairs(n, k, products_held):
+    z, codebook = _vectors(n, 2), _vectors(k, 2, seed=1)
+    for search in (nearest_code, lambda *both: nearest_codes(*both, 2)):
+        search(z, codebook)
+        assert 0 < max(products_held) <= max(LIMIT, 64 * k) < n * k
+        products_held.clear()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a graph that does not know how many vectors come")
+def test_there_are_no_more_of_them_in_a_graph(products_held):
+    import tensorflow as tf
+
+    codebook = _vectors(4096, 2, seed=1)
+    search = tf.function(lambda z: nearest_code(z, codebook), input_signature=[tf.TensorSpec((None, 2))])
+    z = _vectors(3000, 2)
+    codes = search(z)
+    assert sum(products_held) >= 3000 * 4096
+    assert max(products_held) <= LIMIT
+    np.testing.assert_array_equal(codes, nearest_code(z, codebook))
 
 
 def test_penalty_is_squared_distance():

@@ -54,12 +54,15 @@ def test_each_more_level_brings_the_decoded_vector_nearer(shared):
 
 
 def test_level_dropout_uses_prefixes_and_counts_only_them():
-    layer = ResidualQuantizer(3, 5, 4, level_dropout=1.0, ema_decay=0.9, initialization="random_normal", revive_below=0)
+    """In the loss also: its mean is over the levels that the step uses."""
+    layer = ResidualQuantizer(
+        3, 5, 4, level_dropout=1.0, commitment_cost=0.6, ema_decay=0.9, initialization="random_normal", revive_below=0
+    )
     layer.build((None, 4))
     seen = set()
     for step in range(12):
         z, start = _z(10, 4, seed=step), ops.convert_to_numpy(layer.codebook).copy()
-        _, _, parts = _oracle(z, start)
+        _, residuals, parts = _oracle(z, start)
         before = ops.convert_to_numpy(layer.code_counts.value).sum(-1)
         output = ops.convert_to_numpy(layer(z, training=True))
         counted = ops.convert_to_numpy(layer.code_counts.value).sum(-1) - before
@@ -67,6 +70,8 @@ def test_level_dropout_uses_prefixes_and_counts_only_them():
         seen.add(levels)
         np.testing.assert_array_equal(counted, 10 * (np.arange(3) < levels))
         np.testing.assert_allclose(output, sum(parts[:levels]), atol=1e-5)
+        errors = [np.square(residuals[level] - parts[level]).mean() for level in range(levels)]
+        np.testing.assert_allclose(float(sum(layer.losses)), 0.6 * np.mean(errors), rtol=1e-5)
         moved = np.abs(ops.convert_to_numpy(layer.codebook) - start).max((1, 2)) > 0
         np.testing.assert_array_equal(moved, np.arange(3) < levels)
     assert seen == {1, 2, 3}

@@ -116,6 +116,31 @@ def test_dead_codes_come_back_with_all_their_state(ema_decay):
     assert np.abs(after[alive] - before[alive]).max() < (1e-6 if ema_decay is None else 9)
 
 
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_a_code_is_revived_below_the_threshold_and_not_above(ema_decay):
+    """The share of 8 codes of 40 vectors is 5, a fifth of it 1; the vectors lie far from all but the new code."""
+    layer = VectorQuantizer(8, 3, ema_decay=ema_decay, revive_below=0.2, initialization="random_normal")
+    layer.build((None, 3))
+    usage = np.full(8, 5.0, "float32")
+    usage[[2, 6]] = 1.05, 0.95
+    layer._book.usage.assign(usage)
+    layer(_z(40, 3) + 9, training=True)
+    decay = 0.99 if ema_decay is None else ema_decay
+    expected = decay * usage
+    expected[6] = decay * 5 + (1 - decay) * 40
+    np.testing.assert_allclose(layer._book.usage.value, expected, rtol=1e-5)
+
+
+def test_without_moving_averages_of_codes_their_use_has_one_of_decay_099():
+    layer = _fixed()
+    codebook = ops.convert_to_numpy(layer.codebook)
+    first, second = [0, 0, 0, 1], [1, 2, 2, 2, 2, 3]
+    for codes in (first, second):
+        layer(codebook[codes], training=True)
+    counts = [np.bincount(codes, minlength=6) for codes in (first, second)]
+    np.testing.assert_allclose(layer._book.usage.value, 0.01 * (0.99 * counts[0] + counts[1]), rtol=1e-4)
+
+
 def test_data_without_revival_and_revival_without_data():
     kept = VectorQuantizer(8, 3, ema_decay=0.5, revive_below=0)
     for step in range(40):

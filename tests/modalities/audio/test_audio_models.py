@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -68,6 +69,7 @@ def test_spectral_loss_is_zero_for_the_sound_itself_and_finite_for_silence():
 
 
 def wavenet(time=6, symbols=4):
+    keras.utils.set_random_seed(0)
     network = WaveNet(symbols, (time,), condition_features=3, features=8, num_layers=3, dilation_cycle=2)
     likelihood = AutoregressiveWaveform(network)
     likelihood.build()
@@ -95,11 +97,11 @@ def test_draws_follow_the_seed_and_the_map():
 def test_what_is_decoded_is_a_draw_at_the_temperature():
     likelihood, params = wavenet(), noise(4, 6, 3)
     np.testing.assert_array_equal(likelihood.mean(params), likelihood.sample(params, 0))
-    cold = AutoregressiveWaveform(likelihood.network, 1e-3)
+    cold = AutoregressiveWaveform(likelihood.network, 1e-6)  # no near tie of these seeded weights is as near as that
     likeliest = sample(likelihood.network, 4, 0, {"map": params}, top_k=1)
     np.testing.assert_array_equal(cold.mean(params), mu_law_decode(likeliest, 4))
     np.testing.assert_array_equal(cold.sample(params, 0), likelihood.sample(params, 0))
-    assert AutoregressiveWaveform.from_config(cold.get_config()).temperature == 1e-3
+    assert AutoregressiveWaveform.from_config(cold.get_config()).temperature == 1e-6
 
 
 def test_a_network_that_is_not_conditioned_is_refused():

@@ -8,7 +8,7 @@ import pytest
 
 from vq_vae_tf.modalities.audio.jitter import TimeJitter
 from vq_vae_tf.modalities.audio.likelihood import LogMelGaussian, logmel
-from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, mel_matrix
+from vq_vae_tf.modalities.audio.logmel import FLOOR, LogMel, lifted_cepstra, mel_matrix
 from vq_vae_tf.modalities.audio.logmel_encoder import LogMelEncoder
 from vq_vae_tf.ops.cosine import cosine_transform
 
@@ -29,6 +29,36 @@ def test_frames_against_numpy():
         begin = size + t * HOP + HOP // 2 - size // 2
         power = np.abs(np.fft.rfft(padded[begin : begin + size] * window, 128)) ** 2
         np.testing.assert_allclose(got[t], np.log(power @ mel_matrix(BINS, 128, RATE) + FLOOR), atol=2e-3)
+
+
+def triangles(bins, fft_size, rate):
+    """Evenly spaced on the mel scale as the HTK book has it, from 60 Hz to 0.475 of the rate, by loops."""
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (60, 0.475 * rate))
+    places = lowest + (highest - lowest) * np.arange(bins + 2) / (bins + 1)
+    edges = 700 * (10 ** (places / 2595) - 1)
+    matrix = np.zeros((fft_size // 2 + 1, bins))
+    for band, (left, peak, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
+        for line in range(fft_size // 2 + 1):
+            hertz = line * rate / fft_size
+            if left < hertz <= peak:
+                matrix[line, band] = (hertz - left) / (peak - left)
+            elif peak < hertz < right:
+                matrix[line, band] = (right - hertz) / (right - peak)
+    return matrix
+
+
+@pytest.mark.parametrize(("bins", "fft_size", "rate"), [(BINS, 128, RATE), (40, 512, 16000)])
+def test_bands_are_triangles_on_the_mel_scale(bins, fft_size, rate):
+    np.testing.assert_allclose(mel_matrix(bins, fft_size, rate), triangles(bins, fft_size, rate), atol=1e-5)
+
+
+def test_cepstra_are_lifted_by_065_unless_asked_otherwise():
+    """Row k of the orthonormal cosine transform times (1 + k)^0.65 / 2, by its cosines."""
+    k, n = np.arange(1, 5), np.arange(BINS)[:, None] + 0.5
+    cosines = np.concatenate([np.full((BINS, 1), BINS**-0.5), (2 / BINS) ** 0.5 * np.cos(np.pi * n * k / BINS)], axis=1)
+    expected = cosines * np.arange(1, 6) ** 0.65 / 2
+    np.testing.assert_allclose(lifted_cepstra(BINS, 5), expected, atol=1e-6)
+    np.testing.assert_allclose(LogMelGaussian(RATE, HOP, BINS, cepstra=5).transform, expected, atol=1e-6)
 
 
 def test_centred_frames_forget_loudness_and_silence_around():
