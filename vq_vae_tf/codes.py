@@ -74,6 +74,12 @@ class CodeData:
         """Split -> number of examples."""
         return {split: entry["num_examples"] for split, entry in self.manifest.splits.items()}
 
+    def check(self) -> None:
+        """Reads all files through. Raises: UserError naming one that is missing or not as it was written."""
+        for entry in self.manifest.splits.values():
+            for file in entry["files"]:
+                _check_file(self.directory / file["name"], file)
+
     def examples(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every example of a split once, always in the same order; the last batch may be smaller."""
         return ordered_batches(self.store(split), batch_size).map(_as_int32)
@@ -154,7 +160,9 @@ def read_manifest(directory: str | os.PathLike[str]) -> CodeManifest:
     except FileNotFoundError:
         raise UserError(f"no codes in {str(directory)!r}: expected a {MANIFEST}; encode the data set first.") from None
     except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise UserError(f"{path}: not a readable manifest of codes ({error}); encode the data set again.") from None
+        raise UserError(
+            f"{path}: not a readable manifest of codes ({error}); encode the data again (bin/encode)."
+        ) from None
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path}: codes of format {version!r}, expected {FORMAT_VERSION}; encode them with this version."
@@ -162,11 +170,11 @@ def read_manifest(directory: str | os.PathLike[str]) -> CodeManifest:
     sound = digest == _digest(content)
     content.setdefault("layout", "raster")
     if not sound or set(content) != {field.name for field in fields(CodeManifest)}:
-        raise UserError(f"{path}: was changed after it was written; encode the data set again.")
+        raise UserError(f"{path}: was changed after it was written; encode the data again (bin/encode).")
     if content["layout"] not in LAYOUTS:
         raise UserError(
             f"{path}: codes in the layout {content['layout']!r}, expected one of {', '.join(LAYOUTS)}; use the version "
-            "that wrote them, or encode the data set again."
+            "that wrote them, or encode the data again (bin/encode)."
         )
     content["code_shape"], content["class_names"] = tuple(content["code_shape"]), tuple(content["class_names"])
     return CodeManifest(**content)
@@ -259,27 +267,36 @@ def _read_split(directory: Path, split: str, manifest: CodeManifest) -> ArraySto
 
 def _read_file(path: Path, entry: Mapping[str, Any], manifest: CodeManifest) -> dict[str, np.ndarray]:
     """The codes (in `code_dtype`) and labels of one file, after every check that can be made."""
-    try:
-        found = sha256_of(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); encode the data set again.") from None
-    if found != entry["sha256"]:
-        raise UserError(
-            f"{path}: damaged or cut short (SHA-256 {found[:12]}, the manifest says {entry['sha256'][:12]}); "
-            "encode the data set again."
-        )
+    _check_file(path, entry)
     try:
         arrays = _parse(path, manifest)
     except tf.errors.OpError:
-        raise UserError(f"{path}: its records are not codes of this format; encode the data set again.") from None
+        raise UserError(
+            f"{path}: its records are not codes of this format; encode the data again (bin/encode)."
+        ) from None
     codes = arrays["codes"]
     if len(codes) != entry["num_examples"]:
-        raise UserError(f"{path}: {len(codes)} examples, the manifest says {entry['num_examples']}; encode again.")
+        raise UserError(
+            f"{path}: {len(codes)} examples, the manifest says {entry['num_examples']}; encode again (bin/encode)."
+        )
     if codes.min() < 0 or codes.max() >= manifest.num_codes:
         raise UserError(
-            f"{path}: codes in {codes.min()}..{codes.max()}, expected 0..{manifest.num_codes - 1}; encode again."
+            f"{path}: codes in {codes.min()}..{codes.max()}, expected 0..{manifest.num_codes - 1}; encode the data "
+            "again (bin/encode)."
         )
     return arrays
+
+
+def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); encode the data again (bin/encode).") from None
+    if found != entry["sha256"]:
+        raise UserError(
+            f"{path}: damaged or cut short (SHA-256 {found[:12]}, the manifest says {entry['sha256'][:12]}); "
+            "encode the data again (bin/encode)."
+        )
 
 
 def _parse(path: Path, manifest: CodeManifest) -> dict[str, np.ndarray]:

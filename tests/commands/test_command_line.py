@@ -33,6 +33,20 @@ def test_workdir_is_named_after_the_recipe():
     assert command_line.default_workdir(["--steps=3"]) == "runs/default"
 
 
+@pytest.mark.parametrize("flag", ["--flagfile", "-flagfile"])
+def test_a_flag_file_may_be_the_next_word(flag, tmp_path, monkeypatch):
+    path = tmp_path / "mine.flags"
+    path.write_text("--units=99\n--steps=5\n", encoding="utf-8")
+    found = config(flag, str(path), "--steps=9")
+    assert (found.model.units, found.training.steps) == (99, 9)
+    assert config("--steps=9", flag, str(path)).training.steps == 5
+    assert config(flag, "smoke.flags").model.units == 16
+    monkeypatch.chdir(tmp_path)
+    assert config(flag, "mine.flags", flag, "smoke.flags").model.units == 16
+    assert command_line.default_workdir([flag, "a/cifar.flags", "--steps=3"]) == "runs/cifar"
+    assert command_line.default_workdir([flag, "a.flags", "--flagfile=b.flags", flag, str(path)]) == "runs/mine"
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -40,6 +54,8 @@ def test_workdir_is_named_after_the_recipe():
         (["--steps=many"], "steps=many"),
         (["--schedule=wavy"], "wavy"),
         (["steps=3"], "`steps=3` is not a flag"),
+        (["--flagfile", "nowhere.flags"], "--flagfile=nowhere.flags is neither a file nor a recipe"),
+        (["--flagfile"], "--flagfile= is neither a file nor a recipe"),
         (["--flagfile=nowhere.flags"], "neither a file nor a recipe; the recipes are bair.flags, cifar.flags"),
     ],
 )

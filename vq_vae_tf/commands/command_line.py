@@ -68,6 +68,19 @@ def require(parsed: Parsed, names: Sequence[str], usage: str) -> None:
             raise UserError(f"--{name} is missing; give {usage}.")
 
 
+def refuse(parsed: Parsed, names: Sequence[str], modality: str) -> None:
+    """Raises: UserError for a flag that means nothing to this modality, rather than to leave it out in silence."""
+    for name in names:
+        if name in parsed.present:
+            raise UserError(f"--{name} means nothing to a run with --modality={modality}; leave it out.")
+
+
+def refuse_idle_search(parsed: Parsed, config: Config) -> None:
+    """Raises: UserError for --search_sweeps where nothing is searched."""
+    if "search_sweeps" in parsed.present and not config.evaluation.search_candidates:
+        raise UserError("--search_sweeps is for a search; give --search_candidates too, or leave it out.")
+
+
 def _define(item: Option | ExtraFlag, values: flags.FlagValues) -> None:
     if isinstance(item, Option) and item.choices:
         flags.DEFINE_enum(item.name, item.default, list(item.choices), item.help, flag_values=values)
@@ -82,9 +95,15 @@ def _define(item: Option | ExtraFlag, values: flags.FlagValues) -> None:
     define[item.type](item.name, item.default, item.help, flag_values=values)
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The words of a command line, with `--flagfile NAME` as `--flagfile=NAME`: absl takes both."""
+    words = iter(argv)
+    return [f"--flagfile={next(words, '')}" if word in ("--flagfile", "-flagfile") else word for word in words]
+
+
 def _resolve_flagfiles(argv: Sequence[str]) -> list[str]:
     resolved = []
-    for argument in argv:
+    for argument in _joined(argv):
         name, _, value = argument.partition("=")
         if name in ("--flagfile", "-flagfile"):
             argument = f"--flagfile={find_flagfile(value)}"
@@ -116,7 +135,7 @@ def given(parsed: Parsed, chosen: Iterable[Option]) -> dict[str, Any]:
 
 def default_workdir(argv: Sequence[str]) -> str:
     """`runs/<flag file without ending>`, or `runs/default`."""
-    for argument in reversed(argv):
+    for argument in reversed(_joined(argv)):
         if argument.startswith(("--flagfile=", "-flagfile=")):
             return str(Path("runs") / Path(argument.partition("=")[2]).stem)
     return str(Path("runs") / "default")

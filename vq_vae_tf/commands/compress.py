@@ -34,6 +34,7 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    command_line.refuse_idle_search(values, run_.config)
     stages.tell(compress_pictures(run_, values["input"], Path(values["output"])))
 
 

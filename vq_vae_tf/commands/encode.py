@@ -7,9 +7,11 @@ import sys
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.commands.command_line import ExtraFlag
+from vq_vae_tf.errors import UserError
 
 SUMMARY = """
-    Encodes data with the VQ-VAE of a trained run. Without --input: the run's own data, into its work folder.
+    Encodes data with the VQ-VAE of a trained run. Without --input: the run's own data, into its work folder, unless
+    whole codes are there: damaged ones are written anew.
     With --input: other data, into --output (TFRecord files and a manifest.json that says what they are).
 
     bin/encode --workdir=runs/cifar
@@ -29,11 +31,13 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.run import open_run
 
+    if values["output"] and not values["input"]:
+        raise UserError("--output was given without --input; say what to encode, or leave both out.")
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
     if values["input"]:
         stages.tell(stages.encode_other(run_, values["input"], values["output"]))
     else:
-        stages.tell(stages.encode_data(run_))
+        stages.tell(stages.encode_data(run_, mend=True))
 
 
 def main() -> int:

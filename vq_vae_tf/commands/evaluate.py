@@ -28,6 +28,10 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    if run_.config.data.modality != "image":
+        of_images = [o.name for o in FLAGS if o.name == "iw_samples" or o.name.startswith("search_")]
+        command_line.refuse(values, of_images, run_.config.data.modality)
+    command_line.refuse_idle_search(values, run_.config)
     stages.tell(run_.modality.evaluate(run_))
 
 

@@ -22,13 +22,13 @@ FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir
 EXTRA = (
     ExtraFlag("output", str, "", "the PNG to write; empty: samples/ in the work folder"),
     ExtraFlag("sample_seed", int, 0, "another seed, other pictures"),
-    ExtraFlag("classes", list, [], "classes by name; none: the first ten"),
+    ExtraFlag("classes", list, [], "classes by name, also for --complete; none: the first ten"),
     ExtraFlag("temperatures", list, ["1.0"], "of the prior; several make a sweep"),
     ExtraFlag("top_k", int, 0, "draw among the k likeliest codes only; 0: all"),
     ExtraFlag("top_p", float, 1.0, "draw among the likeliest codes of this total probability only"),
 )
 OF_A_MODALITY = (
-    ExtraFlag("complete", list, [], "images: picture files whose upper part is kept"),
+    ExtraFlag("complete", list, [], "images: picture files whose upper part is kept; a row for each class"),
     ExtraFlag("keep", float, 0.5, "images: the part of each picture that --complete keeps, from the top"),
     ExtraFlag(
         "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
@@ -44,19 +44,25 @@ def run(argv: list[str]) -> None:
     values = command_line.parse(argv, FLAGS, EXTRA + OF_A_MODALITY)
     flag = {item.name: values[item.name] for item in EXTRA + OF_A_MODALITY}
     temperatures = [_positive(text) for text in flag["temperatures"]]
+    if not temperatures:
+        raise UserError("--temperatures has no number; give some above 0, such as 0.8,1.0, or leave it out.")
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
     if flag["typical_of"] < 1:
         raise UserError(f"--typical_of={flag['typical_of']} futures cannot be drawn; give at least 1.")
     if not 0.0 <= flag["keep"] <= 1.0:
         raise UserError(f"--keep={flag['keep']} is not a part of a picture; give a number from 0 to 1.")
+    if "keep" in values.present and not flag["complete"]:
+        raise UserError("--keep was given without --complete; say which pictures to complete, or leave it out.")
 
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.modality import Draw, SampleRequest
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
-    _refuse_strangers(run_.config.data.modality, run_.modality.sample_flags, values)
+    kind, known = run_.config.data.modality, run_.modality.sample_flags
+    strangers = [item.name for item in OF_A_MODALITY if item.name not in known]
+    command_line.refuse(values, [*strangers, *([] if kind == "image" else ["samples_per_class"])], kind)
     request = SampleRequest(
         draws=tuple(Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures),
         classes=tuple(flag["classes"]),
@@ -64,13 +70,6 @@ def run(argv: list[str]) -> None:
         options={item.name: values[item.name] for item in OF_A_MODALITY},
     )
     stages.tell(run_.modality.draw(run_, request))
-
-
-def _refuse_strangers(modality: str, known: tuple[str, ...], values: command_line.Parsed) -> None:
-    """Raises: UserError for a flag that means nothing to this modality, rather than to leave it out in silence."""
-    for item in OF_A_MODALITY:
-        if item.name in values.present and item.name not in known:
-            raise UserError(f"--{item.name} means nothing to a run with --modality={modality}; leave it out.")
 
 
 def _positive(text: str) -> float:

@@ -16,9 +16,8 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.phoneme_report import phoneme_numbers, phoneme_section
 from vq_vae_tf.evaluation.phonemes import PhonemeScores
-from vq_vae_tf.evaluation.report import Number, Picture, Report, Section, Settings, write_report
+from vq_vae_tf.evaluation.report import Number, Picture, Report, Section, Settings
 from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, spectrogram_png
-from vq_vae_tf.files import write_json
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.source import AudioData
 from vq_vae_tf.modalities.audio.tfds_source import open_tfds
@@ -30,7 +29,7 @@ from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.phonemes import score_phonemes
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import check_top_k, class_labels, draw_codes
-from vq_vae_tf.pipeline.scoring import measure_prior, settings_by_section
+from vq_vae_tf.pipeline.scoring import check_writable, measure_prior, settings_by_section, write_scores
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.serving.audio import export_audio_model
 from vq_vae_tf.training.loop import Summarize
@@ -68,6 +67,7 @@ class AudioModality(Modality):
         """See `Modality`."""
         split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
         run.data.split(split)
+        check_writable(run)
         vqvae, digest = load_vqvae(run)
         prior = load_prior(run)
         decode, rate, distances, shown = decoder(vqvae), run.data.rate, [], None
@@ -97,8 +97,7 @@ class AudioModality(Modality):
             scores["phonemes"] = phoneme_numbers(phonemes)
         drawn = _drawn(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature)) if prior else {}
         assert shown is not None
-        write_json(run.evaluation, scores)
-        write_report(run.report, _report(run, scores, *shown, drawn, phonemes))
+        write_scores(run, scores, _report(run, scores, *shown, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
         if phonemes is not None:
             told += f", phoneme accuracy {phonemes.accuracy:.1%}"

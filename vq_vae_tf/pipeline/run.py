@@ -13,6 +13,7 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_text
 from vq_vae_tf.pipeline.modality import Modality, modality
+from vq_vae_tf.training.disk import writing
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Run:
         return self.directory / "evaluation.json"
 
     @property
+    def begun(self) -> bool:
+        """Whether a stage has left anything that depends on the flags."""
+        return any(folder.exists() for folder in (self.vqvae, self.codes, self.prior))
+
+    @property
     def reconstructions(self) -> Path:
         """Originals, each beside its reconstruction."""
         return self.directory / "reconstructions.png"
@@ -71,6 +77,14 @@ class Run:
     def modality(self) -> Modality:
         """What the run's kind of data brings to the stages."""
         return modality(self.config.data.modality)
+
+    def scored_split(self) -> str:
+        """The split that evaluation scores. Raises: UserError if it has no examples."""
+        split = self.config.evaluation.eval_split
+        if not self.data.sizes.get(split):
+            present = ", ".join(name for name, count in self.data.sizes.items() if count)
+            raise UserError(f"--eval_split={split} has no examples in {self.data.name}; choose one of {present}.")
+        return split
 
     @cached_property
     def data(self) -> Any:
@@ -94,6 +108,8 @@ def open_run(workdir: str, **changes: Any) -> Run:
 def start_run(config: Config) -> Run:
     """Makes or reopens the work folder of `config` and writes config.flags.
 
+    Flags that no stage has worked by yet may change: those of a command that was refused are not held against the next.
+
     Raises:
         UserError: if the folder holds another run or cannot be written.
     """
@@ -108,12 +124,13 @@ def start_run(config: Config) -> Run:
         ) from error
     if not writable:
         raise UserError(f"--workdir={directory} cannot be written; give a folder that can.")
-    if run.config_file.exists():
+    if run.config_file.exists() and run.begun:
         return _reopen(run)
     if config.model.data_variance == 0.0:
         config = config_lib.replace(config, data_variance=run.modality.measure_variance(run.data))
     run = Run(config, directory)
-    write_text(run.config_file, config_lib.to_flagfile(config))
+    with writing(run.config_file):
+        write_text(run.config_file, config_lib.to_flagfile(config))
     return run
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,13 +31,14 @@ from vq_vae_tf.evaluation.likelihood import (
 )
 from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores, as_served, reconstruction_scores
-from vq_vae_tf.evaluation.report import write_report
+from vq_vae_tf.evaluation.report import Report, write_report
 from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers.codings import draws_codes
+from vq_vae_tf.training.disk import writing
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
 
@@ -48,12 +52,10 @@ def evaluate_run(
     """Scores the evaluation split; writes and returns evaluation.json; writes report.html and reconstructions.png.
 
     Raises:
-        UserError: if the split is empty.
+        UserError: if the split is empty, or the run's folder cannot be written.
     """
-    split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
-    if not run.data.sizes.get(split):
-        present = ", ".join(name for name, count in run.data.sizes.items() if count)
-        raise UserError(f"--eval_split={split} has no examples in {run.data.name}; choose one of {present}.")
+    check_writable(run)
+    split, size = run.scored_split(), run.config.evaluation.eval_batch_size
     weight = run.config.evaluation.search_rate_weight
     if weight and prior is None:
         raise UserError(f"--search_rate_weight={weight} needs a learned prior; train one (--stages=codes,prior) first.")
@@ -96,12 +98,35 @@ def evaluate_run(
         facts=[f"vq_vae_tf {version.VERSION}, TensorFlow {tf.__version__}", f"seed {run.config.run.seed}"],
     )
     scores = _scores(page)
-    write_json(run.evaluation, scores)
-    write_report(run.report, image_report(page))
-    with replacing(run.reconstructions) as partial:
-        picture = upscale(pair_grid(page.originals, page.reconstructions, columns=8), 2)
-        partial.write_bytes(encode_png(picture))
+    picture = upscale(pair_grid(page.originals, page.reconstructions, columns=8), 2)
+    write_scores(run, scores, image_report(page), {run.reconstructions: encode_png(picture)})
     return scores
+
+
+def check_writable(run: Run) -> None:
+    """Raises: UserError if the run's folder is read-only or its disk full, before an hour of scoring says so."""
+    with writing(run.directory), tempfile.TemporaryFile(dir=run.directory) as file:
+        file.write(bytes(4096))
+
+
+def write_scores(
+    run: Run, scores: Mapping[str, Any], report: Report, pictures: Mapping[Path, bytes] | None = None
+) -> None:
+    """Writes evaluation.json, report.html and the PNG files `pictures`, so that they belong together.
+
+    Raises: UserError that names the file that could not be written.
+    """
+    with ExitStack() as files:  # renamed in reverse once all are whole: new numbers never stand beside an old page
+        write_json(files.enter_context(_replacing(run.evaluation)), scores)
+        write_report(files.enter_context(_replacing(run.report)), report)
+        for path, content in (pictures or {}).items():
+            files.enter_context(_replacing(path)).write_bytes(content)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    with writing(path), replacing(path) as beside:
+        yield beside
 
 
 def measure_prior(prior: Prior, codes: CodeData, split: str, size: int) -> PriorScores:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, shown_vectors, trained
 from vq_vae_tf.pipeline.run import Run, start_run
+from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.export import METADATA
+from vq_vae_tf.serving.versions import new_version
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
 from vq_vae_tf.training.source import claim_source
@@ -42,8 +45,12 @@ def run_stages(config: Config) -> Run:
     """Runs the stages that the config asks for, in order, and says on stderr what each one did."""
     names = stage_names(config.run.stages)
     build.vqvae_options(config), build.prior_options(config)  # wrong ones are refused before any work
+    if "export" in names:
+        new_version(config.run.workdir, config.export.export_name, None)
     strategy = make_strategy(config.run.strategy)
     run = start_run(config)
+    if "evaluate" in names:
+        run.scored_split()
     stages: dict[str, Callable[[], str]] = {
         "vqvae": lambda: train_vqvae(run, strategy),
         "codes": lambda: encode_data(run),
@@ -70,8 +77,16 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     data, config = run.data, run.config
     if read_result(run.vqvae) is None:
         check_batch(config.training.batch_size, data.sizes["train"], "--batch_size")
+    begin = beginning(run, "vqvae")
+
+    def started() -> Any:
+        vqvae = run.modality.build_vqvae(config, data, config.run.precision)
+        if said := begin(vqvae):
+            tell(f"vqvae: {said}")
+        return vqvae
+
     result = train(
-        lambda: run.modality.build_vqvae(config, data, config.run.precision),
+        started,
         lambda **where: data.training_batches(seed=config.run.seed, augment=config.data.augment, **where),
         build.vqvae_options(config),
         run.vqvae,
@@ -83,12 +98,17 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     return f"trained for {result.steps} steps, weights in {run.vqvae}"
 
 
-def encode_data(run: Run) -> str:
-    """Encodes every split: vqvae/ -> codes/."""
+def encode_data(run: Run, mend: bool = False) -> str:
+    """Encodes every split: vqvae/ -> codes/. Raises: UserError for damaged codes, unless `mend`: then it tells."""
     digest = trained(run.vqvae, "vqvae").digest
     if (run.codes / MANIFEST).exists():
-        open_codes(run.codes, digest)
-        return f"already in {run.codes}"
+        try:
+            open_codes(run.codes, digest).check()
+            return f"already in {run.codes}"
+        except UserError as error:
+            if not mend:
+                raise
+            tell(f"codes: {error}")
     return write_data_codes(run, run.data, run.codes, drawn=True)
 
 
@@ -136,10 +156,21 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
 
 
 def _prior_start(run: Run) -> Callable[[Any], None]:
-    """What a new prior starts from beside chance."""
+    """What a new prior starts from beside chance: what its codes look like, and the prior of --start_from."""
     if read_result(run.prior):
         return lambda prior: None
-    return shown_vectors(run) if run.config.prior.prior_vectors else run.modality.prior_start(run)
+    begin, vectors = beginning(run, "prior"), run.config.prior.prior_vectors
+    show = shown_vectors(run) if vectors else run.modality.prior_start(run)
+
+    def start(prior: Any) -> None:
+        if not vectors:  # what was learned of the look of codes is more than the look
+            show(prior)
+        if said := begin(prior):
+            tell(f"prior: {said}")
+        if vectors:  # the codebook of this run, whatever was learned over another's
+            show(prior)
+
+    return start
 
 
 def wait_for_codes(run: Run, strategy: tf.distribute.Strategy) -> CodeData:
@@ -159,8 +190,9 @@ def export(run: Run) -> str:
     """Exports what serving needs, unless this very model has been: vqvae/, prior/ -> a verified SavedModel."""
     digests = model_digests(run)
     for path in sorted((run.exports / run.config.export.export_name).glob(f"*/{METADATA}")):
-        if json.loads(path.read_text(encoding="utf-8")).get("digests") == digests:
-            return f"already in {path.parents[1]}"
+        with suppress(ValueError):  # a damaged one is of no model that is known
+            if json.loads(path.read_text(encoding="utf-8")).get("digests") == digests:
+                return f"already in {path.parents[1]}"
     return write_export(run)
 
 

@@ -12,18 +12,16 @@ import tensorflow as tf
 
 from vq_vae_tf.codes import CodeData
 from vq_vae_tf.dynamics import Dynamics
-from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
-from vq_vae_tf.evaluation.report import Number, Picture, Report, Row, Section, Settings, Table, write_report
+from vq_vae_tf.evaluation.report import Number, Picture, Report, Row, Section, Settings, Table
 from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, sideways, spread
-from vq_vae_tf.files import write_json
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.imagining import BATCH, Windows, decoded, futures, imagine, windows
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
-from vq_vae_tf.pipeline.scoring import settings_by_section
+from vq_vae_tf.pipeline.scoring import check_writable, settings_by_section, write_scores
 from vq_vae_tf.vqvae import VQVAE
 
 UNSEEN = "unseen"
@@ -46,11 +44,12 @@ SPREAD = "Standard deviation over seeds of a pixel, in grey levels of 255: how m
 
 
 def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None) -> str:
-    """Writes evaluation.json and report.html; returns what to tell the user. Raises: UserError for an empty split."""
-    split = run.config.evaluation.eval_split
-    if not run.data.sizes.get(split):
-        present = ", ".join(name for name, count in run.data.sizes.items() if count)
-        raise UserError(f"--eval_split={split} has no frames in {run.data.name}; choose one of {present}.")
+    """Writes evaluation.json and report.html; returns what to tell the user.
+
+    Raises: UserError for an empty split, or a folder that cannot be written.
+    """
+    check_writable(run)
+    split = run.scored_split()
     scores = {"split": split, **_frame_vqvae(run, vqvae, split)}
     told = f"frames PSNR {scores['psnr']:.2f} dB, perplexity {scores['perplexity']:.1f}"
     films: dict[str, np.ndarray] = {}
@@ -65,8 +64,7 @@ def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None
         first = scores["rollouts"][split]
         gain = first["rollout"]["psnr"][0] - first["copy_last"]["psnr"][0]
         told += f", first imagined frame {gain:+.2f} dB over the last given one"
-    write_json(run.evaluation, scores)
-    write_report(run.report, video_report(run, scores, films))
+    write_scores(run, scores, video_report(run, scores, films))
     return f"{told}; open {run.report}"
 
 

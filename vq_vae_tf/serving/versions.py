@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import tensorflow as tf
+
 from vq_vae_tf.errors import UserError
 
 
@@ -41,19 +43,16 @@ def appearing(folder: Path) -> Iterator[Path]:
     Raises: UserError if the folder cannot be written, or if another process was faster.
     """
     made = [parent for parent in folder.parents if not parent.exists()]
-    try:
+    with writing_to(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    except OSError as error:
-        raise UserError(
-            f"The export cannot be written to {folder.parent} ({error.strerror}); choose another folder."
-        ) from error
     lock = os.open(partial, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield partial
-        _settle(partial)
+        with writing_to(folder.parent):
+            _settle(partial)
         try:
             os.rename(partial, folder)
         except OSError as error:
@@ -66,6 +65,18 @@ def appearing(folder: Path) -> Iterator[Path]:
         with suppress(OSError):  # only folders that are empty still
             for parent in made:
                 parent.rmdir()
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns a failure to write below `folder` (full disk, no permission) into a `UserError` that names it."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
+        raise UserError(
+            f"The export cannot be written to {folder} ({reason}); make room or choose another folder."
+        ) from error
 
 
 def _entries(root: Path) -> list[str]:

@@ -38,13 +38,13 @@ class TrainResult:
 
 
 def read_result(directory: Path) -> TrainResult | None:
-    """The result in `directory`; None if the run is not finished.
+    """The result in `directory`; None if the run is not finished, or its weights are gone: then it is taken up again.
 
     Raises:
       UserError: `result.json` is there but damaged.
     """
     path = directory / RESULT
-    if not path.exists():
+    if not path.exists() or not (directory / WEIGHTS).exists():
         return None
     try:
         return TrainResult(**json.loads(path.read_text(encoding="utf-8")))
@@ -71,14 +71,20 @@ def load_weights(model: keras.Model, directory: Path) -> TrainResult:
     """
     result = read_result(directory)
     path = directory / WEIGHTS
-    if result is None or not path.exists():
+    if result is None:
         raise UserError(f"{directory} holds no finished training; run bin/train first.")
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or of another model ({_first_line(error)}); train again.") from error
+        raise UserError(
+            f"{path} is damaged or of another model ({_first_line(error)}); delete it and run bin/train again, which "
+            "goes on from the last checkpoint."
+        ) from error
     if weights_digest(model) != result.digest:
-        raise UserError(f"{path} does not hold the weights that {directory / RESULT} describes; train again.")
+        raise UserError(
+            f"{path} does not hold the weights that {directory / RESULT} describes; delete it and run bin/train again, "
+            "which goes on from the last checkpoint."
+        )
     return result
 
 

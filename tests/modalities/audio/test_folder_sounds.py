@@ -176,6 +176,22 @@ def test_cut_coded_files_are_refused(name, kept, tmp_path):
         read_sound(path, RATE)
 
 
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(128, 192))
+NAMELESS = b"RIFF\x40\0\0\0WAVE" + b"\xff\xfe\xfd\xfc" * 16
+"""What TensorFlow says of these quotes their bytes, which are no UTF-8."""
+
+
+@pytest.mark.parametrize("content", [PICTURE, NAMELESS], ids=["picture", "nameless chunk"])
+def test_what_is_no_sound_and_no_text_is_refused_and_left_out_of_a_folder(folder, content):
+    path = folder / "ann" / "picture_9.wav"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"picture_9\.wav: no WAV file of 16-bit PCM"):
+        read_sound(path, RATE)
+    data = opened(folder)
+    assert data.skipped == 1
+    assert sum(len(recordings.names) for recordings in data.recordings.values()) == 12
+
+
 def test_numbers_that_are_none_and_wrong_headers_are_refused(tmp_path):
     path = tmp_path / "a.wav"
     write_wav(path, ramp(50), RATE)

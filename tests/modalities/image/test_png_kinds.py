@@ -101,11 +101,11 @@ def test_kinds_can_be_mixed_in_one_stream():
     contents = [png(kind, bits, *drawn(kind, bits)) for kind, bits in KINDS]
     images = list(tf.data.Dataset.from_tensor_slices(contents).map(decode_rgb))
     for content, image in zip(contents, images, strict=True):
-        np.testing.assert_array_equal(image, read(content))
+        assert np.abs(image.numpy() - on_white(content)).max() <= 1
 
 
 def test_a_header_that_is_cut_anywhere_is_an_error():
     content = png(GREY, 1, *drawn(GREY, 1))
     for length in itertools.chain(range(2, 34, 4), [24, 25, 26]):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            read(content[:length])
+            decode_rgb(tf.constant(content[:length]))

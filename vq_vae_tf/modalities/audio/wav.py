@@ -52,7 +52,7 @@ def write_wav(path: Path, x: np.ndarray, rate: int) -> None:
 def _wav(path: Path) -> tuple[np.ndarray, int]:
     try:
         x, rate = tf.audio.decode_wav(tf.io.read_file(str(path)))
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the message quotes the file, whose bytes may be no text
         raise UserError(f"{path}: no WAV file of 16-bit PCM or a broken one; convert it to 16-bit PCM.") from error
     if rate < 1:
         raise UserError(

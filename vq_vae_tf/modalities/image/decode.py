@@ -16,7 +16,7 @@ def decode_rgb(content: tf.Tensor) -> tf.Tensor:
     start = tf.strings.substr(content, 0, 2)
     return tf.case(
         [
-            (tf.equal(start, b"\x89P"), lambda: _on_white(tf.io.decode_png(content, channels=4))),
+            (tf.equal(start, b"\x89P"), lambda: _png(content)),
             (tf.equal(start, b"BM"), lambda: _bmp(content)),
         ],
         default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
@@ -40,6 +40,27 @@ def to_square(image: tf.Tensor, size: int) -> tf.Tensor:
         lambda: tf.image.resize(square, (size, size), method="bilinear"),
     )
     return tf.saturate_cast(tf.round(resized[0]), tf.uint8)
+
+
+def _png(content: tf.Tensor) -> tf.Tensor:
+    # Byte 25, found from behind: a file cut before it is then refused by decode_png, whose words can be decoded.
+    colour_type = tf.strings.substr(tf.strings.substr(content, 0, 26), -1, 1)
+
+    def grey() -> tf.Tensor:  # below 8 bits decode_png calls 2^bits - 1 opaque, and a grey pixel is opaque or not there
+        rgba = tf.io.decode_png(content, channels=4)
+        there = tf.cast(rgba[..., 3:] > 0, tf.uint8)
+        return _on_white(tf.concat([rgba[..., :3], 255 * there], axis=-1))
+
+    def through_palette() -> tf.Tensor:  # the same is wrong here; the file's own channels are 4 only if it has alpha
+        image = tf.io.decode_png(content, channels=0)
+        return tf.cond(
+            tf.shape(image)[-1] == 4, lambda: _on_white(image), lambda: tf.ensure_shape(image, [None, None, 3])
+        )
+
+    return tf.case(
+        [(tf.equal(colour_type, b"\x00"), grey), (tf.equal(colour_type, b"\x03"), through_palette)],
+        default=lambda: _on_white(tf.io.decode_png(content, channels=4)),
+    )
 
 
 def _on_white(rgba: tf.Tensor) -> tf.Tensor:
