@@ -12,8 +12,9 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.report import Report
 from vq_vae_tf.pipeline.audio import AudioModality
+from vq_vae_tf.pipeline.image import ImageModality
 from vq_vae_tf.pipeline.run import Run
-from vq_vae_tf.pipeline.scoring import check_writable, evaluate_run, write_scores
+from vq_vae_tf.pipeline.scoring import check_writable, write_scores
 from vq_vae_tf.pipeline.video_scoring import evaluate_video
 
 PAGE = Report("run", "about it", [], [])
@@ -99,7 +100,7 @@ class Sized:
 @pytest.mark.parametrize(
     "evaluate",
     [
-        lambda run: evaluate_run(run, None, None, None, {}),
+        lambda run: ImageModality().evaluate(run),
         lambda run: evaluate_video(run, None, None, None),
         lambda run: AudioModality().evaluate(run),
     ],

@@ -16,7 +16,7 @@ from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import complete_pictures, draw_classes, draw_sweep, write_grid
-from vq_vae_tf.pipeline.scoring import evaluate_run
+from vq_vae_tf.pipeline.scoring import check_writable, evaluate_run
 from vq_vae_tf.pipeline.summaries import vqvae_summaries
 from vq_vae_tf.serving.export import export_image_model
 from vq_vae_tf.training.loop import Summarize
@@ -59,6 +59,7 @@ class ImageModality(Modality):
 
     def evaluate(self, run: Run) -> str:
         """See `Modality`."""
+        check_writable(run)
         vqvae, digest = load_vqvae(run)
         prior = load_prior(run)
         codes = open_codes(run.codes, digest) if (run.codes / MANIFEST).exists() else None

@@ -52,9 +52,8 @@ def evaluate_run(
     """Scores the evaluation split; writes and returns evaluation.json; writes report.html and reconstructions.png.
 
     Raises:
-        UserError: if the split is empty, or the run's folder cannot be written.
+        UserError: if the split is empty, or what it writes cannot be written.
     """
-    check_writable(run)
     split, size = run.scored_split(), run.config.evaluation.eval_batch_size
     weight = run.config.evaluation.search_rate_weight
     if weight and prior is None:
