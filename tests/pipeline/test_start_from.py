@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
+import keras
 import numpy as np
 import pytest
 
+from vq_vae_tf.commands import handover
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
 from vq_vae_tf.pipeline.run import open_run
+from vq_vae_tf.plain_fit import MODEL
 from vq_vae_tf.training.digest import weights_digest
 
 pytestmark = pytest.mark.slow
@@ -110,6 +114,17 @@ def test_a_run_without_a_prior_lends_none_and_damage_is_named(run, first, capsys
     weights.write_bytes(weights.read_bytes()[:2000])
     run(*arguments(first, "four"), f"--start_from={first / 'lone'}", status=2)
     assert f"{weights} is damaged" in capsys.readouterr().err
+
+
+def test_a_model_that_is_handed_over_begins_there_too(first):
+    typed = [*arguments(first, "handed"), f"--start_from={first / 'one'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["handover", *typed])
+        assert handover.main() == 0
+    packed = keras.saving.load_model(first / "handed" / "handover" / MODEL)
+    theirs = load_vqvae(open_run(str(first / "one")))[0]
+    for old, new in zip(theirs.weights, packed.weights, strict=True):
+        np.testing.assert_array_equal(new.numpy(), old.numpy(), err_msg=old.path)
 
 
 def test_pictures_of_another_size_take_the_vqvae_and_a_prior_from_chance(run, first, capsys):

@@ -12,6 +12,7 @@ from vq_vae_tf import build
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing, sha256_of, write_json
 from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.plain_fit import DATA, MODEL, OPTIONS, RESULT, WEIGHTS
 from vq_vae_tf.training.digest import weights_digest
 from vq_vae_tf.training.disk import writing
@@ -24,7 +25,7 @@ def folder_of(run: Run) -> Path:
 
 
 def pack(run: Run) -> str:
-    """Writes the untrained model, all training images and the options; returns what to tell the user.
+    """Writes the model before training, all training images and the options; returns what to tell the user.
 
     With --augment the mirrored images lie beside the others, instead of a coin for each.
 
@@ -40,6 +41,7 @@ def pack(run: Run) -> str:
         )
     build.clear_session(config.run.seed)
     model = run.modality.build_vqvae(config, run.data, config.run.precision)
+    beginning(run, "vqvae")(model)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         model.save(folder / MODEL)
