@@ -10,11 +10,12 @@ import keras
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.serving import export as export_module
 from vq_vae_tf.serving import versions
 from vq_vae_tf.serving.export import export_image_model
-from vq_vae_tf.serving.versions import appearing, writing_to
+from vq_vae_tf.serving.versions import appearing
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 EXHAUSTED = tf.errors.ResourceExhaustedError(None, None, "m/1/variables; No space left on device")
@@ -45,7 +46,10 @@ def refusing(error):
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(owner, name, error, vqvae, images, tmp_path, monkeypatch):
     monkeypatch.setattr(owner, name, refusing(error))
     monkeypatch.setattr(export_module, "verify", lambda *args: None)
-    with pytest.raises(UserError, match=r"exports/small \(.*No space left on device\); make room or choose") as caught:
+    with pytest.raises(
+        UserError,
+        match=r"exports/small could not be written \(.*No space left on device\); .*make room or give write permission",
+    ) as caught:
         export_image_model(vqvae, None, tmp_path / "exports", "small", images=images)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "exports").exists()
@@ -55,6 +59,6 @@ def test_what_is_no_fault_of_the_disk_is_not_called_one(tmp_path):
     """Too little memory is a `ResourceExhaustedError` too: only what writes is wrapped, not the block."""
     with pytest.raises(tf.errors.ResourceExhaustedError), appearing(tmp_path / "m" / "1"):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
-    with pytest.raises(ZeroDivisionError), writing_to(tmp_path):
+    with pytest.raises(ZeroDivisionError), writing(tmp_path):
         _ = 1 / 0
     assert os.listdir(tmp_path) == []

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from vq_vae_tf import build
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing, sha256_of, write_json
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.plain_fit import DATA, MODEL, OPTIONS, RESULT, WEIGHTS
 from vq_vae_tf.training.digest import weights_digest
-from vq_vae_tf.training.disk import writing
 from vq_vae_tf.training.result import TrainResult, read_result, write_result
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from vq_vae_tf import config as config_lib
 from vq_vae_tf.config import Config
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_text
 from vq_vae_tf.pipeline.modality import Modality, modality
-from vq_vae_tf.training.disk import writing
 
 
 @dataclass(frozen=True)

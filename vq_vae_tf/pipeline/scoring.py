@@ -17,6 +17,7 @@ import tensorflow as tf
 from vq_vae_tf import config as config_lib
 from vq_vae_tf import version
 from vq_vae_tf.codes import CodeData
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import CodebookUse, code_counts, codebook_use
 from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
@@ -38,7 +39,6 @@ from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.quantizers.codings import draws_codes
-from vq_vae_tf.training.disk import writing
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
 

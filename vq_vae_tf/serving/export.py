@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_json
 from vq_vae_tf.serving.image import Endpoint, ImageEndpoints
 from vq_vae_tf.serving.verify import verify
-from vq_vae_tf.serving.versions import appearing, new_version, writing_to
+from vq_vae_tf.serving.versions import appearing, new_version
 from vq_vae_tf.serving.warmup import write_warmup
 from vq_vae_tf.version import VERSION
 
@@ -96,7 +97,7 @@ def write_verified(
         described = {"name": name, "version": int(folder.name), **_description(endpoints, functions)}
         # TF Serving refuses the whole model when a warm-up request fails, and XLA is off there unless asked for.
         wanted = {k: v for k, v in warm.items() if not (metadata["xla"] and k in COMPILED)}
-        with writing_to(folder.parent):
+        with writing(folder.parent):
             write_json(partial / METADATA, {**metadata, **described})
             write_warmup(partial / WARMUP, name, wanted)
         verify(partial, requests, {k: functions[k](**_tensors(v)) for k, v in requests.items()})
@@ -130,7 +131,7 @@ def _write_saved_model(endpoints: Endpoints, folder: Path) -> dict[str, Callable
             name: archive.add_endpoint(name, function, arguments)
             for name, (function, arguments) in endpoints.endpoints().items()
         }
-        with writing_to(folder.parent):
+        with writing(folder.parent):
             archive.write_out(str(folder), verbose=False)
     return functions
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import tensorflow as tf
-
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 
 
@@ -43,7 +42,7 @@ def appearing(folder: Path) -> Iterator[Path]:
     Raises: UserError if the folder cannot be written, or if another process was faster.
     """
     made = [parent for parent in folder.parents if not parent.exists()]
-    with writing_to(folder.parent):
+    with writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
@@ -51,7 +50,7 @@ def appearing(folder: Path) -> Iterator[Path]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield partial
-        with writing_to(folder.parent):
+        with writing(folder.parent):
             _settle(partial)
         try:
             os.rename(partial, folder)
@@ -65,18 +64,6 @@ def appearing(folder: Path) -> Iterator[Path]:
         with suppress(OSError):  # only folders that are empty still
             for parent in made:
                 parent.rmdir()
-
-
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Turns a failure to write below `folder` (full disk, no permission) into a `UserError` that names it."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
-        raise UserError(
-            f"The export cannot be written to {folder} ({reason}); make room or choose another folder."
-        ) from error
 
 
 def _entries(root: Path) -> list[str]:

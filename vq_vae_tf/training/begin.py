@@ -25,7 +25,7 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
     """
     path = directory / WEIGHTS
-    if read_result(directory) is None or not path.is_file():
+    if read_result(directory) is None:
         raise UserError(f"{directory} holds no finished training; run bin/train there first.")
     with tempfile.TemporaryDirectory() as scratch:
         merged = Path(scratch) / WEIGHTS

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing
-from vq_vae_tf.training.disk import writing
 
 _NAME = re.compile(r"step-(\d{9})\.npz")
 _META = "meta"

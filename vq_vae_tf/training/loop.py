@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.training.checkpoints import Checkpoints, Position
 from vq_vae_tf.training.digest import weights_digest
-from vq_vae_tf.training.disk import writing
 from vq_vae_tf.training.interrupt import Interrupted, StopRequest, stop_request
 from vq_vae_tf.training.log import MetricsLog, read_metrics
 from vq_vae_tf.training.optimizer import learning_rate

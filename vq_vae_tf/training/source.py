@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_json
-from vq_vae_tf.training.disk import writing
 
 SOURCE = "source.json"
 
