@@ -23,9 +23,9 @@ import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.logmel import LogMel
-from vq_vae_tf.pipeline.audio import decoder
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import open_run
+from vq_vae_tf.pipeline.speaking import decoder
 
 BATCH = 50
 SECONDS = 0.8

@@ -8,10 +8,14 @@ import pytest
 import tensorflow as tf
 
 from vq_vae_tf import config
+from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.build_audio import build_audio_vqvae
-from vq_vae_tf.serving.audio import AudioEndpoints
+from vq_vae_tf.pipeline.modality import Draw
+from vq_vae_tf.pipeline.speaking import draw_long
+from vq_vae_tf.prior import Prior
+from vq_vae_tf.serving.audio import LONGEST, AudioEndpoints
 
-SPEAKERS, TIME = 3, 37
+SPEAKERS, TIME, RATE = 3, 37, 100
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +23,10 @@ def endpoints():
     keras.utils.set_random_seed(0)
     sizes = {"window": 80, "residual_blocks": 1, "units": 8, "residual_units": 4, "num_embeddings": 8}
     values = {"audio_decoder": "spectral", "audio_strides": "2,2", **sizes}
-    return AudioEndpoints(build_audio_vqvae(config.replace(config.Config(), **values), SPEAKERS), None, 80, SPEAKERS)
+    vqvae = build_audio_vqvae(config.replace(config.Config(), **values), SPEAKERS)
+    prior = Prior(WaveNet(8, (80 // 4,), features=4, num_layers=2, num_labels=SPEAKERS))
+    prior.build()
+    return AudioEndpoints(vqvae, prior, 80, RATE, SPEAKERS)
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +65,45 @@ def test_another_number_of_speakers_than_sounds_is_refused(endpoints, signatures
             given["reconstruct"](x, voices)
         with pytest.raises(tf.errors.InvalidArgumentError, match="speaker and codes: expected as many of one as of"):
             given["decode"](codes, voices)
+
+
+def drawn(signatures, seconds, seed=5, temperature=1.0, speakers=(2, 0)):
+    scalars = {"seed": tf.constant(seed), "seconds": tf.constant(seconds), "temperature": tf.constant(temperature)}
+    return {k: v.numpy() for k, v in signatures["sample"](speaker=tf.constant(speakers), **scalars).items()}
+
+
+@pytest.mark.parametrize(("seconds", "samples"), [(0.001, 1), (0.33, 33), (0.8, 80), (1.0, 100), (7.014, 701)])
+def test_a_drawn_sound_is_as_long_as_was_asked(endpoints, signatures, seconds, samples):
+    made = drawn(signatures, seconds)
+    assert made["audio"].shape == (2, samples)
+    np.testing.assert_array_equal(made["codes"], draw_long(endpoints.prior, [2, 0], Draw(5), -(-samples // 4)))
+    decoded = signatures["decode"](tf.constant(made["codes"]), tf.constant([2, 0]))["audio"]
+    np.testing.assert_allclose(made["audio"], decoded[:, :samples], atol=1e-6)
+
+
+def test_a_longer_sound_begins_as_a_shorter_one(signatures):
+    long, short = drawn(signatures, 7.0)["codes"], drawn(signatures, 1.5)["codes"]
+    np.testing.assert_array_equal(long[:, : short.shape[1]], short)
+    assert (long != drawn(signatures, 7.0, seed=6)["codes"]).mean() > 0.5
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), LONGEST + 1])
+def test_no_length_and_hours_are_refused(signatures, seconds):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="seconds: expected"):
+        drawn(signatures, seconds)
+
+
+def test_a_wavenet_decodes_any_length_window_by_window():
+    keras.utils.set_random_seed(0)
+    sizes = {"window": 32, "residual_blocks": 1, "units": 8, "residual_units": 4, "num_embeddings": 8}
+    values = {"audio_strides": "2,2", "wavenet_units": 4, "wavenet_layers": 3, "wavenet_cycle": 3, **sizes}
+    model = AudioEndpoints(
+        build_audio_vqvae(config.replace(config.Config(), **values), SPEAKERS), None, 32, RATE, SPEAKERS, xla=False
+    )
+    codes = np.random.default_rng(0).integers(0, 8, (2, 19)).astype(np.int32)
+    whole = model.decode(tf.constant(codes), tf.constant([2, 1]))["audio"].numpy()
+    assert whole.shape == (2, 19 * 4)
+    windows = np.pad(codes, ((0, 0), (0, 5))).reshape(6, 8)  # a draw's noise is that of its row
+    alone = model.decode(tf.constant(windows), tf.constant([2, 2, 2, 1, 1, 1]))["audio"].numpy()
+    np.testing.assert_allclose(whole, alone.reshape(2, -1)[:, : 19 * 4], atol=1e-6)
+    assert np.abs(whole[0, :32] - whole[0, 32:64]).max() > 1e-3

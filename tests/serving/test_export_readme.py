@@ -55,7 +55,7 @@ def fullest(modality):
     network = SimpleNamespace(num_symbols=8, symbol_shape=(2, 2), num_labels=3)
     prior = SimpleNamespace(network=network, past=SimpleNamespace(context=6, num_actions=5))
     if modality == "audio":
-        return AudioEndpoints(model, prior, window=16, num_speakers=3)
+        return AudioEndpoints(model, prior, window=16, rate=8000, num_speakers=3)
     return {"image": ImageEndpoints, "video": VideoEndpoints}[modality](model, prior, (8, 8, 3))
 
 

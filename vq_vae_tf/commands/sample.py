@@ -1,4 +1,4 @@
-"""bin/sample: pictures from the prior of a trained run."""
+"""bin/sample: pictures, sounds and films from the prior of a trained run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from vq_vae_tf.commands.command_line import ExtraFlag
 from vq_vae_tf.errors import UserError
 
 SUMMARY = """
-    Draws pictures from a trained run and writes them as one PNG.
+    Draws from a trained run: pictures as one PNG, sounds as WAV files, films as GIF.
 
     bin/sample --workdir=runs/cifar --classes=cat,ship --sample_seed=3
     bin/sample --workdir=runs/cifar --temperatures=0.7,0.85,1     one block of rows for each temperature
     bin/sample --workdir=runs/cifar --complete=a.png,b.jpg        keeps the upper half of pictures, draws the rest
+    bin/sample --workdir=runs/fsdd --classes=theo --seconds=10    a WAV file for each speaker
     bin/sample --workdir=runs/vizdoom_video --actions=forward*6,left*4     imagines a film, as GIF and contact sheet
 """
+LONGEST = 600.0
+"""Seconds of a sound that is drawn."""
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "samples_per_class"))
 EXTRA = (
-    ExtraFlag("output", str, "", "the PNG to write; empty: samples/ in the work folder"),
+    ExtraFlag("output", str, "", "the file to write, of sounds how their names begin; empty: in samples/ of the run"),
     ExtraFlag("sample_seed", int, 0, "another seed, other pictures"),
     ExtraFlag("classes", list, [], "classes by name, also for --complete; none: the first ten"),
     ExtraFlag("temperatures", list, ["1.0"], "of the prior; several make a sweep"),
@@ -34,6 +37,7 @@ OF_A_MODALITY = (
         "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
     ),
     ExtraFlag("typical_of", int, 1, "video: draw so many futures and show the one nearest to their mean"),
+    ExtraFlag("seconds", float, 0.0, "speech: how long each sound is; 0: as long as the window of training"),
     ExtraFlag("clip", int, 0, "video: which clip of the split that is scored gives the first frames, from 0"),
 )
 """Each modality says which of these it knows (`Modality.sample_flags`)."""
@@ -48,6 +52,8 @@ def run(argv: list[str]) -> None:
         raise UserError("--temperatures has no number; give some above 0, such as 0.8,1.0, or leave it out.")
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
+    if not 0.0 <= flag["seconds"] <= LONGEST or ("seconds" in values.present and not flag["seconds"]):
+        raise UserError(f"--seconds={flag['seconds']:g} is no length; give a number above 0 and at most {LONGEST:g}.")
     if flag["typical_of"] < 1:
         raise UserError(f"--typical_of={flag['typical_of']} futures cannot be drawn; give at least 1.")
     if not 0.0 <= flag["keep"] <= 1.0:

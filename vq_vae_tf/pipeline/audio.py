@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +28,9 @@ from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.phonemes import score_phonemes
 from vq_vae_tf.pipeline.run import Run
-from vq_vae_tf.pipeline.sampling import check_top_k, class_labels, draw_codes
+from vq_vae_tf.pipeline.sampling import check_top_k
 from vq_vae_tf.pipeline.scoring import check_writable, measure_prior, settings_by_section, write_scores
-from vq_vae_tf.prior import Prior
+from vq_vae_tf.pipeline.speaking import decoder, drawn_sounds
 from vq_vae_tf.serving.audio import export_audio_model
 from vq_vae_tf.training.loop import Summarize
 from vq_vae_tf.vqvae import VQVAE
@@ -42,10 +42,23 @@ SHOWN = 8
 class AudioModality(Modality):
     """Waveforms `[time]`, float32 in [-1, 1], by speaker."""
 
+    sample_flags: ClassVar[tuple[str, ...]] = ("seconds",)
+
     def open_data(self, config: Config) -> AudioData:
         """See `Modality`."""
         data = _opened(config, config.data.dataset, config.audio.audio_holdout, config.data.validation_size)
         return replace(data, telling=config.audio.said_weight > 0)
+
+    def facts(self, data: AudioData) -> dict[str, Any]:
+        """See `Modality`."""
+        words = {"words": data.words} if data.telling else {}
+        return {"name": data.name, "rate": data.rate, "window": data.window, "class_names": data.class_names, **words}
+
+    def known(self, facts: Mapping[str, Any]) -> AudioData:
+        """See `Modality`."""
+        words = tuple(facts.get("words", ()))
+        sizes = (facts["name"], facts["rate"], facts["window"], tuple(facts["class_names"]))
+        return AudioData(*sizes, recordings={}, telling=bool(words), known_words=words)
 
     def open_other(self, run: Run, dataset: str) -> AudioData:
         """Sounds of another folder, at the rate of the run's; a tenth of them is called test."""
@@ -95,7 +108,8 @@ class AudioModality(Modality):
         phonemes = score_phonemes(run.data, vqvae, split, run.config.run.seed)
         if phonemes is not None:
             scores["phonemes"] = phoneme_numbers(phonemes)
-        drawn = _drawn(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature)) if prior else {}
+        draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
+        drawn = drawn_sounds(run, vqvae, prior, draw) if prior else {}
         assert shown is not None
         write_scores(run, scores, _report(run, scores, *shown, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
@@ -115,11 +129,11 @@ class AudioModality(Modality):
         vqvae, prior = trained_pair(run)
         check_top_k(request.draws, prior)
         given = request.output or run.samples / f"seed-{request.draws[0].seed}.wav"
-        count = 0
+        count, seconds = 0, (request.options or {}).get("seconds", 0.0)
         for draw in request.draws:
-            for name, x in _drawn(run, vqvae, prior, draw, request.classes).items():
+            for name, x in drawn_sounds(run, vqvae, prior, draw, request.classes, seconds).items():
                 suffix = f"-{draw.temperature:g}" if len(request.draws) > 1 else ""
-                write_wav(given.with_name(f"{given.stem}-{name or 'any'}{suffix}.wav"), x, run.data.rate)
+                write_wav(given.with_name(f"{given.stem}-{name or 'any'}{suffix}.wav"), x, run.known.rate)
                 count += 1
         return f"{count} sounds in {given.parent}"
 
@@ -140,16 +154,6 @@ class AudioModality(Modality):
         )
 
 
-def decoder(vqvae: VQVAE) -> Callable[[Any, Any], tf.Tensor]:
-    """Codes and speakers -> sounds, in one graph; under XLA where a WaveNet draws sample by sample."""
-
-    def decode(codes: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(vqvae.decode(codes, {"label": label}), -1.0, 1.0)
-
-    looping = hasattr(vqvae.likelihood, "network")
-    return tf.function(decode, reduce_retracing=not looping, autograph=False, jit_compile=looping)
-
-
 def _opened(config: Config, dataset: str, holdout: str, validation_size: int) -> AudioData:
     audio, data = config.audio, config.data
     if not dataset.startswith("folder:"):
@@ -164,14 +168,6 @@ def _opened(config: Config, dataset: str, holdout: str, validation_size: int) ->
         data.strict,
         data.max_examples,
     )
-
-
-def _drawn(run: Run, vqvae: VQVAE, prior: Prior, draw: Draw, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Speaker -> a drawn window, float32 `[time]`."""
-    labels = class_labels(run, prior, names)
-    codes = draw_codes(prior, list(labels.values()), draw)
-    sounds = decoder(vqvae)(tf.constant(codes), tf.constant(list(labels.values()), tf.int32)).numpy()
-    return dict(zip(labels, sounds, strict=True))
 
 
 def _report(

@@ -31,7 +31,7 @@ def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str,
     weight, fast = settings.search_rate_weight, vqvae
     weighed = prior if weight else None
     if precision != "float32":
-        fast = run.modality.build_vqvae(run.config, run.data, precision)
+        fast = run.modality.build_vqvae(run.config, run.known, precision)
         load_weights(fast, run.vqvae)
 
     def whole_loss(codes: Any, batch: Mapping[str, Any]) -> Any:

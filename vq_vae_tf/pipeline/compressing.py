@@ -33,7 +33,7 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     Raises: UserError for a run or a file that does not do.
     """
     vqvae, prior = _pair(run)
-    names, pictures = _read(inputs, run.data.image_shape)
+    names, pictures = _read(inputs, run.known.image_shape)
     code_of, packer = coder(run, vqvae, prior), compressor(prior)
     parts, messages = [], []
     for x in _batches(pictures, "compress"):

@@ -13,9 +13,9 @@ import tensorflow as tf
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.likelihood.logmel import PHASE_REACH
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
-from vq_vae_tf.pipeline.audio import decoder
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.speaking import decoder
 from vq_vae_tf.vqvae import VQVAE
 
 CHUNK = 1024
@@ -31,13 +31,13 @@ def convert_file(run: Run, source: Path, speaker: str, output: Path) -> str:
     """
     if run.config.data.modality != "audio":
         raise UserError(f"--workdir={run.directory} holds a run of {run.config.data.modality}; give one of audio.")
-    names = run.data.class_names
+    names = run.known.class_names
     if speaker not in names:
         raise UserError(f"--speaker={speaker!r} is no speaker of this run; choose one of {', '.join(names)}.")
-    x = read_sound(source, run.data.rate)
+    x = read_sound(source, run.known.rate)
     vqvae, _ = load_vqvae(run)
-    write_wav(output, convert(vqvae, x, names.index(speaker), run.data.window), run.data.rate)
-    return f"{len(x) / run.data.rate:.2f} s in the voice of {speaker} in {output}"
+    write_wav(output, convert(vqvae, x, names.index(speaker), run.known.window), run.known.rate)
+    return f"{len(x) / run.known.rate:.2f} s in the voice of {speaker} in {output}"
 
 
 def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int = CHUNK) -> np.ndarray:

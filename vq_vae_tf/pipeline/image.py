@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vq_vae_tf import build
 from vq_vae_tf.codes import MANIFEST, open_codes
@@ -32,9 +33,17 @@ class ImageModality(Modality):
         """See `Modality`."""
         return build.open_data(config)
 
+    def facts(self, data: ImageData) -> dict[str, Any]:
+        """See `Modality`."""
+        return {"name": data.name, "image_shape": data.image_shape, "class_names": data.class_names}
+
+    def known(self, facts: Mapping[str, Any]) -> ImageData:
+        """See `Modality`."""
+        return ImageData(facts["name"], tuple(facts["image_shape"]), tuple(facts["class_names"]), {})
+
     def open_other(self, run: Run, dataset: str) -> ImageData:
         """Pictures of another data set, resized to the size of the run's."""
-        height, width, _ = run.data.image_shape
+        height, width, _ = run.known.image_shape
         if height != width:
             raise UserError(f"The run's images are {height}x{width}; --input can be resized to squares only.")
         return open_image_data(dataset, run.config.data.data_dir or None, image_size=height)

@@ -19,6 +19,7 @@ from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.modality import Draw
+from vq_vae_tf.pipeline.sampling import seed_tensor
 from vq_vae_tf.vqvae import VQVAE
 
 ACTIONS = "actions"
@@ -131,7 +132,7 @@ def windows(data: VideoData, codes: CodeData, split: str, past: int, future: int
 def imagine(dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Draw) -> np.ndarray:
     """Codes `[n, future, h, w]` of imagined frames, in one compiled graph, `BATCH` rollouts at a time."""
     loop = _compiled(dynamics, draw.top_k, draw.top_p)
-    seed, temperature = tf.constant(draw.seed, tf.int32), tf.constant(draw.temperature, tf.float32)
+    seed, temperature = seed_tensor(draw.seed), tf.constant(draw.temperature, tf.float32)
     made = []
     for first in range(0, len(past), BATCH):
         chosen = [np.resize(a[first : first + BATCH], (BATCH, *a.shape[1:])) for a in (past, actions)]

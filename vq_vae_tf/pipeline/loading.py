@@ -31,7 +31,7 @@ def load_vqvae(run: Run) -> tuple[VQVAE, str]:
     """The trained VQ-VAE in float32 and the digest of its weights."""
     trained(run.vqvae, "vqvae")
     build.clear_session(run.config.run.seed)
-    model = run.modality.build_vqvae(run.config, run.data)
+    model = run.modality.build_vqvae(run.config, run.known)
     return model, load_weights(model, run.vqvae).digest
 
 

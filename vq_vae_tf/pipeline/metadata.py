@@ -20,8 +20,8 @@ def export_metadata(run: Run) -> dict[str, Any]:
     settings = config_lib.to_values(run.config)
     return {
         "package_version": version.VERSION,
-        "dataset": _without_path(run.data.name),
-        "class_names": list(run.data.class_names),
+        "dataset": _without_path(run.known.name),
+        "class_names": list(run.known.class_names),
         "digests": model_digests(run),
         "config": {
             **{name: value for name, value in settings.items() if name not in _HIDDEN},

@@ -71,6 +71,14 @@ class Modality(ABC):
         """The data that the config names. Raises: UserError."""
 
     @abstractmethod
+    def facts(self, data: Any) -> dict[str, Any]:
+        """What models and commands have to know of the data beside its examples, as JSON values."""
+
+    @abstractmethod
+    def known(self, facts: Mapping[str, Any]) -> Any:
+        """Data of which `facts` says this, without examples."""
+
+    @abstractmethod
     def open_other(self, run: Run, dataset: str) -> Any:
         """Another data set, made to fit the run's model. Raises: UserError."""
 

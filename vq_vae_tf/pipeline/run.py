@@ -13,6 +13,7 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_text
+from vq_vae_tf.pipeline.facts import check_facts, read_facts, write_facts
 from vq_vae_tf.pipeline.modality import Modality, modality
 
 
@@ -86,10 +87,29 @@ class Run:
             raise UserError(f"--eval_split={split} has no examples in {self.data.name}; choose one of {present}.")
         return split
 
+    @property
+    def facts(self) -> Path:
+        """What the models have to know of the data."""
+        return self.directory / "data.json"
+
     @cached_property
     def data(self) -> Any:
-        """The data set, opened on first use."""
-        return self.modality.open_data(self.config)
+        """The data set, opened on first use. Raises: UserError if it is not what the run was trained on."""
+        data = self.modality.open_data(self.config)
+        if self.begun:
+            check_facts(self.facts, self.modality.facts(data), self.config.data.dataset)
+        return data
+
+    @cached_property
+    def known(self) -> Any:
+        """The data set without its examples, as training has noted it: it need not be there."""
+        facts = read_facts(self.facts)
+        return self.data if facts is None else self.modality.known(facts)
+
+    def note(self) -> None:
+        """Notes what the models have to know of the data."""
+        if not self.begun or not self.facts.exists():
+            write_facts(self.facts, self.modality.facts(self.data))
 
 
 def open_run(workdir: str, **changes: Any) -> Run:

@@ -36,9 +36,14 @@ def draw_codes(prior: Prior, labels: Any, draw: Draw, given: Any = None, keep_ma
         given: codes `[batch, *code_shape]`, kept where `keep_mask` of the same shape is 1.
         keep_mask: see `given`.
     """
-    seed, temperature = tf.constant(draw.seed, tf.int32), tf.constant(draw.temperature, tf.float32)
+    seed, temperature = seed_tensor(draw.seed), tf.constant(draw.temperature, tf.float32)
     drawn = _compiled(prior, draw.top_k, draw.top_p)
     return drawn(tf.constant(labels, tf.int32), seed, temperature, given, keep_mask).numpy()
+
+
+def seed_tensor(seed: int) -> tf.Tensor:
+    """Any int as the scalar int32 of its lowest 32 bits."""
+    return tf.constant((seed & 0xFFFFFFFF ^ 0x80000000) - 0x80000000, tf.int32)
 
 
 @lru_cache(maxsize=2)
@@ -65,11 +70,11 @@ def class_labels(run: Run, prior: Prior, names: tuple[str, ...] = ()) -> dict[st
                 f"--classes={','.join(names)} was given, but this prior knows no classes; leave the flag out."
             )
         return {"": 0}
-    known = run.data.class_names
+    known = run.known.class_names
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(
-            f"--classes has {unknown[0]!r}, which is no class of {run.data.name}; choose from {', '.join(known[:20])}."
+            f"--classes has {unknown[0]!r}, which is no class of {run.known.name}; choose from {', '.join(known[:20])}."
         )
     return {name: known.index(name) for name in (names or known[:CLASSES_SHOWN])}
 
@@ -129,7 +134,7 @@ def complete_pictures(
     vqvae, prior = trained_pair(run)
     check_top_k(draws, prior)
     classes = class_labels(run, prior, names)
-    pictures = [read_picture(path, run.data.image_shape, "--complete") for path in files]
+    pictures = [read_picture(path, run.known.image_shape, "--complete") for path in files]
     images = np.repeat(np.stack(pictures), len(classes), axis=0)
     labels = np.tile(list(classes.values()), len(files))
     codes = np.asarray(vqvae.encode(images))

@@ -77,6 +77,8 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     data, config = run.data, run.config
     if read_result(run.vqvae) is None:
         check_batch(config.training.batch_size, data.sizes["train"], "--batch_size")
+    if is_chief(strategy):
+        run.note()
     begin = beginning(run, "vqvae")
 
     def started() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import data_variance
 from vq_vae_tf.evaluation.rollouts import most_typical
 from vq_vae_tf.files import replacing
+from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
@@ -50,9 +51,19 @@ class VideoModality(Modality):
             data.max_examples,
         )
 
+    def facts(self, data: VideoData) -> dict[str, Any]:
+        """See `Modality`."""
+        names = ("name", "image_shape", "clip_length", "action_names")
+        return {name: getattr(data, name) for name in names}
+
+    def known(self, facts: Mapping[str, Any]) -> VideoData:
+        """See `Modality`."""
+        frames = ImageData(facts["name"], tuple(facts["image_shape"]), (), {})
+        return VideoData(frames, facts["clip_length"], tuple(facts["action_names"]), {})
+
     def open_other(self, run: Run, dataset: str) -> VideoData:
         """Video of another source, resized to the size of the run's frames."""
-        height, width, _ = run.data.image_shape
+        height, width, _ = run.known.image_shape
         if height != width:
             raise UserError(f"The run's frames are {height}x{width}; --input can be resized to squares only.")
         return open_video_data(dataset, run.config.data.data_dir or None, height, run.config.video.clip_length)

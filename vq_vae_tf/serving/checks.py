@@ -47,3 +47,13 @@ def positive(value: tf.Tensor, name: str) -> tf.Tensor:
     message = f"{name}: expected a finite number above 0; received:"
     with tf.control_dependencies([tf.debugging.Assert(fine, [message, value])]):
         return tf.identity(value)
+
+
+def at_most(value: tf.Tensor, most: float, name: str) -> tf.Tensor:
+    """The scalar `value`, once it is no more than `most`: one request is not to fill the server.
+
+    Raises: tf.errors.InvalidArgumentError at run time.
+    """
+    message = f"{name}: expected at most {most:g}; received:"
+    with tf.control_dependencies([tf.debugging.Assert(value <= most, [message, value])]):
+        return tf.identity(value)

@@ -67,7 +67,7 @@ class AudioData:
     training have "said" int32 `[batch]`, the place in `words` of what is said. An example of `examples` is
     a piece of a recording, in order, nothing left out; the last piece of each is followed by silence.
     sizes: split -> number of pieces. skipped: unreadable files left out. root: the folder that names of recordings are
-    in, where they are files.
+    in, where they are files. known_words: what `words` says where there are no recordings.
     """
 
     name: str
@@ -78,10 +78,13 @@ class AudioData:
     skipped: int = 0
     root: Path | None = None
     telling: bool = False
+    known_words: tuple[str, ...] = ()
 
     @cached_property
     def words(self) -> tuple[str, ...]:
         """What is said in recordings for training: their names up to the first "_". Raises: UserError."""
+        if self.known_words:
+            return self.known_words
         names = self.split("train").names
         found = tuple(sorted({_word(name) for name in names}))
         if len(found) < 2 or "" in found:
