@@ -1,33 +1,46 @@
-"""First-person walks through the free maps that come with ViZDoom: frames and the actions between them, headless."""
+"""First-person walks through the maps and scenarios that come with ViZDoom: frames and actions, headless."""
 
 from __future__ import annotations
 
 import os
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.vizdoom_policy import ACTIONS, POLICIES, Policy
 
-# Names of ACTIONS[i] and the buttons they press: forward, turn left, turn right.
-ACTIONS = {
-    "forward": (1, 0, 0),
-    "forward_left": (1, 1, 0),
-    "forward_right": (1, 0, 1),
-    "left": (0, 1, 0),
-    "right": (0, 0, 1),
-}
+MAPS = tuple(f"map{number:02d}" for number in range(1, 33))
+"""Of Freedoom 2."""
+SCENARIOS = (
+    "basic",
+    "deadly_corridor",
+    "deathmatch",
+    "defend_the_center",
+    "defend_the_line",
+    "health_gathering",
+    "health_gathering_supreme",
+    "my_way_home",
+    "predict_position",
+    "rocket_basic",
+    "simpler_basic",
+    "take_cover",
+)
+"""Those of ViZDoom that one player alone can walk through, each with a map of its own."""
 _BUTTONS = ("MOVE_FORWARD", "TURN_LEFT", "TURN_RIGHT")
-_WALK = np.array([0.5, 0.2, 0.2, 0.05, 0.05])  # probability of each action at a change of mind
-_CHANGE_OF_MIND = 0.3  # probability of choosing anew at a step
 _STUCK = 4.0  # map units; a walker who moved less has met a wall (a player is 32 wide)
-_TURN_STEPS = 4  # steps spent turning away from a wall
+_STUCK_TICS = 4  # one who starts needs so many tics for more than that; the way grows with the square of the time
+_ATTEMPTS = 100  # at a walk that ends too early
+
+Begin = Callable[[np.random.Generator, bool], None]
+"""Puts the walker where a walk begins; the flag says that the last one ended too early."""
 
 
 @dataclass(frozen=True)
@@ -40,63 +53,89 @@ class Episode:
 
 
 def render_episodes(
-    maps: Sequence[str], episodes_per_map: int, length: int, frame_skip: int, seed: int
+    maps: Sequence[str], episodes_per_map: int, length: int, frame_skip: int, seed: int, policy: str = "walk"
 ) -> Iterator[Episode]:
-    """Walks of `length` frames, `frame_skip` tics (1/35 s) apart, from random places of each map in turn.
+    """Walks of `length` frames, `frame_skip` tics (1/35 s) apart, from random places of each map of Freedoom 2 in turn.
 
-    The walker starts at the place of a random thing of the map, keeps an action for a while, and turns at walls; it
-    is invulnerable and unseen, so that monsters are there but the walk goes on. Depends on the arguments only.
+    The walker starts at the place of a random thing of the map and acts by a policy of `POLICIES`; it is invulnerable
+    and unseen, so that monsters are there but the walk goes on. Depends on the arguments only.
 
-    Raises: UserError when ViZDoom is not installed.
+    Raises: UserError when ViZDoom is not installed, or walks end too early.
     """
     with _game(seed) as game:
         for map_name in maps:
-            places = _things(_wad(), map_name)
+            begin = partial(_begin_at_a_thing, game, map_name, _things(_wad(), map_name))
             _load(game, map_name)
             for number in range(episodes_per_map):
                 random = np.random.default_rng([seed, int(map_name.removeprefix("map")), number])
-                yield _walk(game, map_name, places, length, frame_skip, random)
+                yield _walk(game, map_name, begin, length, frame_skip, POLICIES[policy], random)
+
+
+def render_scenario(
+    scenario: str, episodes: int, length: int, frame_skip: int, seed: int, policy: str = "walk"
+) -> Iterator[Episode]:
+    """As `render_episodes`, through the map of one of `SCENARIOS`, each walk from where the scenario starts it."""
+    with _game(seed, scenario) as game:
+        for number in range(episodes):
+            random = np.random.default_rng([seed, number])
+            yield _walk(game, scenario, partial(_begin_anew, game), length, frame_skip, POLICIES[policy], random)
+
+
+def _begin_at_a_thing(game: Any, map_name: str, places: np.ndarray, random: np.random.Generator, again: bool) -> None:
+    if again:
+        _load(game, map_name)  # walked through the exit: start again elsewhere
+    x, y = places[random.integers(len(places))]
+    game.send_game_command(f"warp {x} {y}")
+    game.make_action([0, 1, 0], int(random.integers(1, 60)))  # look anywhere
+
+
+def _begin_anew(game: Any, random: np.random.Generator, again: bool) -> None:
+    _new_episode(game)
 
 
 def _walk(
-    game: Any, map_name: str, places: np.ndarray, length: int, frame_skip: int, random: np.random.Generator
+    game: Any,
+    map_name: str,
+    begin: Begin,
+    length: int,
+    frame_skip: int,
+    policy: Policy,
+    random: np.random.Generator,
 ) -> Episode:
-    while True:
-        x, y = places[random.integers(len(places))]
-        game.send_game_command(f"warp {x} {y}")
-        game.make_action([0, 1, 0], int(random.integers(1, 60)))  # look anywhere
+    for attempt in range(_ATTEMPTS):
+        begin(random, attempt > 0)
         frames: list[np.ndarray] = []
         actions: list[int] = []
         action, turning, last = 0, 0, None
         while len(frames) < length and not game.is_episode_finished():
             state = game.get_state()
             here = state.game_variables
-            stuck = last is not None and np.hypot(*(here - last)) < _STUCK
-            action, turning = _next_action(action, turning, stuck, random)
+            stuck = last is not None and np.hypot(*(here - last)) < _stuck_below(frame_skip)
+            action, turning = policy(action, turning, stuck, random)
             frames.append(state.screen_buffer.copy())
             actions.append(action)
             last = here
             game.make_action(list(list(ACTIONS.values())[action]), frame_skip)
         if len(frames) == length:
             return Episode(map_name, np.stack(frames), np.array(actions, np.int32))
-        _load(game, map_name)  # walked through the exit: start again elsewhere
+    raise UserError(
+        f"walks through {map_name} end before {length} frames, {frame_skip} tics apart ({_ATTEMPTS} were tried): "
+        "expected walks that go on, so give a shorter episode_length or frame_skip."
+    )
 
 
-def _next_action(action: int, turning: int, stuck: bool, random: np.random.Generator) -> tuple[int, int]:
-    """The next action and the number of steps for which a turn away from a wall goes on."""
-    if turning:
-        return action, turning - 1
-    if stuck and action < 3:
-        return int(random.integers(3, 5)), _TURN_STEPS - 1
-    if random.random() < _CHANGE_OF_MIND:
-        return int(random.choice(len(_WALK), p=_WALK)), 0
-    return action, 0
+def _stuck_below(frame_skip: int) -> float:
+    return _STUCK * min(1.0, (frame_skip / _STUCK_TICS) ** 2)
 
 
 @contextmanager
-def _game(seed: int) -> Iterator[Any]:
+def _game(seed: int, scenario: str = "") -> Iterator[Any]:
     vizdoom = import_vizdoom()
     game = vizdoom.DoomGame()
+    if scenario:
+        game.load_config(str(_wad().with_name("scenarios") / f"{scenario}.cfg"))
+        game.set_episode_timeout(0)
+        game.add_game_args("+sv_cheats 1")  # the highest skill, which some ask for, forbids them
     game.set_doom_game_path(str(_wad()))
     game.set_window_visible(False)
     game.set_sound_enabled(False)
@@ -121,6 +160,10 @@ def _game(seed: int) -> Iterator[Any]:
 
 def _load(game: Any, map_name: str) -> None:
     game.set_doom_map(map_name)
+    _new_episode(game)
+
+
+def _new_episode(game: Any) -> None:
     game.new_episode()
     game.send_game_command("god")
     game.send_game_command("notarget")

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
+from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,12 +72,91 @@ def test_places_of_a_map():
     assert len(np.unique(places, axis=0)) > 40
 
 
-def test_a_walker_at_a_wall_turns_for_some_steps():
-    random = np.random.default_rng(0)
-    action, turning = renderer._next_action(0, 0, stuck=True, random=random)
-    assert action in (3, 4)
-    for left in range(turning - 1, -1, -1):
-        assert renderer._next_action(action, left + 1, stuck=True, random=random) == (action, left)
+@pytest.mark.parametrize("scenario", ["", "my_way_home"])
+def test_actions_are_what_led_from_frame_to_frame(scenario, monkeypatch):
+    def render(policy):
+        if scenario:
+            return list(renderer.render_scenario(scenario, 2, 8, 4, 3, policy))
+        return list(renderer.render_episodes(("map07",), 2, 8, 4, 3, policy))
+
+    pytest.importorskip("vizdoom", reason="needs the extra `vizdoom`")
+    for policy in ("walk", "uniform"):
+        shown = render(policy)
+        script = iter(np.concatenate([walk.actions for walk in shown]))
+        monkeypatch.setitem(renderer.POLICIES, "script", lambda *_, script=script: (int(next(script)), 0))
+        for one, two in zip(shown, render("script"), strict=True):
+            np.testing.assert_array_equal(one.frames, two.frames)
+            np.testing.assert_array_equal(one.actions, two.actions)
+
+
+def test_scenarios_are_those_of_the_wheel():
+    pytest.importorskip("vizdoom", reason="needs the extra `vizdoom`")
+    folder = renderer._wad().with_name("scenarios")
+    for scenario in renderer.SCENARIOS:
+        assert (folder / f"{scenario}.cfg").exists(), scenario
+        assert (folder / f"{scenario}.wad").exists(), scenario
+    things = renderer._things(renderer._wad(), renderer.MAPS[-1])
+    assert len(things) > 50
+
+
+def test_walks_through_a_scenario_start_where_it_has_them_start(tmp_path, monkeypatch):
+    """health_gathering has one place, my_way_home draws a room."""
+    pytest.importorskip("vizdoom", reason="needs the extra `vizdoom`")
+    monkeypatch.chdir(tmp_path)
+    one_place = [list(renderer.render_scenario("health_gathering", 3, 5, 6, seed)) for seed in (0, 0, 1)]
+    first = [[walk.frames[0] for walk in walks] for walks in one_place]
+    near = np.abs(np.diff(np.array(first[0]).astype(float), axis=0)).mean()
+    rooms = [walk.frames[0] for walk in renderer.render_scenario("my_way_home", 3, 2, 6, 0)]
+    far = np.abs(np.diff(np.array(rooms).astype(float), axis=0)).mean()
+    assert near < far / 2
+    for one, two, three in zip(*one_place, strict=True):
+        assert one.map_name == "health_gathering"
+        np.testing.assert_array_equal(one.frames, two.frames)
+        np.testing.assert_array_equal(one.actions, two.actions)
+        assert (one.frames[1:] != three.frames[1:]).any()
+        assert all((one.frames[t] != one.frames[t + 1]).any() for t in range(4))
+    assert not list(tmp_path.iterdir()), "the engine left files behind"
+
+
+def test_a_walker_who_starts_is_not_taken_for_one_at_a_wall():
+    for tics in range(1, 20):
+        speed = way = 0.0
+        for _ in range(tics):  # of the engine: 25 units of forward move are this push; the ground slows
+            speed = 0.90625 * speed + 25 * 2048 / 65536
+            way += speed
+        assert 0 < renderer._stuck_below(tics) < way
+    assert renderer._stuck_below(4) == renderer._stuck_below(6) == 4.0, "other walks than those on disk"
+
+
+def test_walks_that_always_end_early_are_given_up():
+    class Exit:
+        """A map whose exit is one step away, and two when the walker is put there again."""
+
+        steps = cycle((1, 2))
+
+        def new_episode(self):
+            self.left = next(self.steps)
+
+        def is_episode_finished(self):
+            return self.left == 0
+
+        def get_state(self):
+            return SimpleNamespace(game_variables=np.zeros(2), screen_buffer=np.full((120, 160, 3), self.left))
+
+        def make_action(self, buttons, tics):
+            self.left -= 1
+
+        def send_game_command(self, command):
+            pass
+
+    def walk_of(length):
+        game = Exit()
+        begin = partial(renderer._begin_anew, game)
+        return renderer._walk(game, "hall", begin, length, 4, renderer.POLICIES["walk"], np.random.default_rng(0))
+
+    assert walk_of(2).frames[:, 0, 0, 0].tolist() == [2, 1]
+    with pytest.raises(UserError, match=r"walks through hall end before 3 frames.*give a shorter episode_length"):
+        walk_of(3)
 
 
 def test_without_vizdoom_the_extra_is_named(tmp_path, monkeypatch):
