@@ -20,7 +20,7 @@ setup(
     package_data={"vq_vae_tf": ["recipes/*.flags", "py.typed"]},
     install_requires=[
         "tensorflow>=2.17",
-        "keras>=3.10",
+        "keras>=3.12",  # 3.11 cannot compile what revives unused codes (searchsorted of a symbolic tensor)
         "tensorflow-datasets>=4.9.7",
         "importlib-resources>=5.0",  # TFDS needs it to download and declares it for old Pythons only
         "numpy>=1.26",
@@ -29,7 +29,8 @@ setup(
         "pillow>=10",
     ],
     extras_require={
-        "audio": ["tensorflow-io>=0.37.1"],
+        # 0.37.1, the last tensorflow-io, loads on no newer TensorFlow; that one's protobuf loads no newer metadata.
+        "audio": ["tensorflow-io>=0.37.1", "tensorflow<2.18", "tensorflow-metadata<1.17"],
         "vizdoom": ["vizdoom>=1.2.4"],
         "video": ["av>=12"],
         "dev": ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.6", "ruff>=0.6", "mypy>=1.11", "tensorboard>=2.17"],
@@ -38,6 +39,8 @@ setup(
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

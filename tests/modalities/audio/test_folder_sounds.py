@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,17 @@ def test_without_tensorflow_io_other_codecs_say_what_to_install(suffix, tmp_path
     (tmp_path / f"a{suffix}").write_bytes(b"some sound")
     with pytest.raises(UserError, match=r"needs tensorflow-io.*pip install"):
         read_sound(tmp_path / f"a{suffix}", RATE)
+
+
+def test_a_tensorflow_io_that_does_not_load_is_named_and_not_the_file(tmp_path, monkeypatch):
+    def loading(path):
+        raise NotImplementedError("unable to open file: libtensorflow_io.so")
+
+    installed = types.SimpleNamespace(audio=types.SimpleNamespace(AudioIOTensor=loading))
+    monkeypatch.setitem(sys.modules, "tensorflow_io", installed)
+    (tmp_path / "a.flac").write_bytes(b"some sound")
+    with pytest.raises(UserError, match=rf"does not load on TensorFlow {tf.__version__}; .*pip install"):
+        read_sound(tmp_path / "a.flac", RATE)
 
 
 needs_codecs = pytest.mark.skipif(

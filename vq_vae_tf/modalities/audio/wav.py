@@ -14,6 +14,10 @@ from vq_vae_tf.modalities.audio.resample import resample
 CODECS = {".wav", ".flac", ".ogg", ".mp3"}
 """Endings of the files that can be read; all but WAV need the `audio` extra."""
 
+_CODECS_ADVICE = (
+    "convert the file to WAV, or on Python 3.11 or 3.12: pip install 'vq_vae_tf[audio]', which brings TensorFlow 2.17."
+)
+
 
 def read_sound(path: Path, rate: int) -> np.ndarray:
     """The sound, float32 `[time]` in [-1, 1] at `rate` samples per second; channels are averaged.
@@ -65,14 +69,16 @@ def _coded(path: Path, suffix: str) -> tuple[np.ndarray, int]:
     try:
         import tensorflow_io as tfio
     except ImportError as error:
-        raise UserError(
-            f"{path}: {suffix} needs tensorflow-io, which is not installed; pip install 'vq_vae_tf[audio]' or convert "
-            "it to WAV."
-        ) from error
+        raise UserError(f"{path}: {suffix} needs tensorflow-io, which is not installed; {_CODECS_ADVICE}") from error
     try:
         sound = tfio.audio.AudioIOTensor(str(path))
         x, rate = sound.to_tensor(), int(sound.rate)
-    except (tf.errors.OpError, ValueError, NotImplementedError) as error:
+    except NotImplementedError as error:  # raised where its library has not loaded, never for a file
+        raise UserError(
+            f"{path}: {suffix} needs tensorflow-io, and the one installed does not load on TensorFlow "
+            f"{tf.__version__}; {_CODECS_ADVICE}"
+        ) from error
+    except (tf.errors.OpError, ValueError) as error:
         raise UserError(f"{path}: no readable {suffix} file ({type(error).__name__}); convert it to WAV.") from error
     values = x.numpy()
     if np.issubdtype(values.dtype, np.integer):
