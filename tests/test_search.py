@@ -164,14 +164,13 @@ def test_with_a_prior_the_weighted_sum_of_loss_and_rate_falls_and_so_does_the_ra
         return np.asarray(vqvae.code_loss(codes, x)), -np.asarray(prior.log_prob(codes))
 
     own, rates = vqvae.encode(x), []
-    for weight in (0.0, 0.3, 3.0):
-        (loss, rate), (own_loss, own_rate) = (
-            measured(codes) for codes in (vqvae.search(x, 4, 2, prior, rate_weight=weight), own)
-        )
+    free, weighed = (vqvae.search(x, 4, 1, prior, rate_weight=weight) for weight in (0.0, 1.0))
+    for weight, found in ((0.0, free), (1.0, weighed)):
+        (loss, rate), (own_loss, own_rate) = measured(found), measured(own)
         assert (loss + weight * rate <= (own_loss + weight * own_rate) * (1 + 1e-6)).all()
         rates.append(rate.sum())
-    assert rates[0] > rates[1] > rates[2]
-    np.testing.assert_array_equal(vqvae.search(x, 4, 2, prior, rate_weight=0.0), vqvae.search(x, 4, 2))
+    assert rates[0] > rates[1]
+    np.testing.assert_array_equal(free, vqvae.search(x, 4, 1))
 
 
 def test_bad_input_is_named():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -34,6 +36,12 @@ def test_bits_per_dim_is_split_into_distortion_and_rate():
     assert scores.rate_bits_per_dim == pytest.approx(10.0 / 48 / math.log(2), rel=1e-6)
     assert scores.bits_per_dim == pytest.approx(scores.rate_bits_per_dim + scores.distortion_bits_per_dim, rel=1e-9)
     assert scores.standard_error == pytest.approx(nats.std(ddof=1) / math.sqrt(7) / 48 / math.log(2), rel=1e-5)
+
+
+def test_the_spread_of_a_single_example_is_not_known():
+    scores = likelihood_scores(_elbo, _split((1,)))
+    assert scores.standard_error is None
+    assert json.loads(json.dumps(asdict(scores), allow_nan=False))["num_examples"] == 1
 
 
 def test_uniform_images_under_the_uniform_distribution_cost_eight_bits():

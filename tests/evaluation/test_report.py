@@ -19,11 +19,13 @@ from vq_vae_tf.evaluation.prior import PriorScores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores
 from vq_vae_tf.evaluation.report import (
     Number,
+    Picture,
     Report,
     Row,
     Section,
     Settings,
     Table,
+    counted,
     format_number,
     render,
     write_report,
@@ -151,6 +153,9 @@ def test_code_usage_of_one_and_of_several_codebooks_draws_ink():
         (1234567, 3, "1\u2009234\u2009567"),
         (0.04891, 4, "0.0489"),
         (-2.5, 1, "−2.5"),
+        (-0.0, 3, "0.000"),
+        (-0.0004, 3, "0.000"),
+        (-0.0006, 3, "−0.001"),
         (float("inf"), 2, "∞"),
         (float("nan"), 2, "–"),
         (None, 2, "–"),
@@ -159,6 +164,15 @@ def test_code_usage_of_one_and_of_several_codebooks_draws_ink():
 )
 def test_numbers_as_text(value, digits, text):
     assert format_number(value, digits) == text
+
+
+def test_one_is_not_plural():
+    assert [counted(n, "picture") for n in (0, 1, 2, 1234)] == [
+        "0 pictures",
+        "1 picture",
+        "2 pictures",
+        "1,234 pictures",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +244,42 @@ def test_large_pictures_are_left_to_the_browser_to_reduce():
     found = _check(render(image_report(_run(samples={"a": _images(8, side=128)}))))
     (image,) = [a for t, a in found if t == "img" and "of the class a" in a["alt"]]
     assert "class" not in image
+
+
+def test_what_scrolls_stands_in_a_box_that_does_and_keeps_its_size():
+    plot, sheet = Picture(b"", "plot", dark=b"", scrolls=True), Picture(b"", "sheet", pixels=1200, scrolls=True)
+    page = render(Report("t", "s", [], [Section("x", [plot, sheet, Picture(b"", "other")])]))
+    _check(page)
+    assert re.search(r'<figure><div class="scroll plot"><picture>.*?<img alt="plot"', page)
+    assert '<figure><div class="scroll"><img style="width:1200px" alt="sheet"' in page
+    assert '<figure><img alt="other"' in page
+    rules = dict(re.findall(r"^([^@{}\n]+)\{([^{}]*)\}$", page, re.MULTILINE))
+    assert "overflow-x:auto" in rules[".scroll"]
+    assert "max-width:none" in rules[".scroll img"]  # else the page's own rule would make it smaller
+    assert float(re.search(r"min-width:(\d+)rem", rules[".plot img"])[1]) >= 34
+    assert rules["h1,.subtitle,.gallery .name"] == "overflow-wrap:anywhere"  # names are as long as users make them
+
+
+def test_one_image_is_one_image_and_has_no_standard_error():
+    alone = LikelihoodScores(1, 192, 4.61, 2.73, 1.88, 613.5, None)
+    run = _run(
+        reconstruction=ReconstructionScores(1, 0.0031, 0.0489, 25.09, 0.871),
+        originals=_images(1),
+        reconstructions=_images(1, seed=1),
+        samples={"ship": _images(1)},
+        likelihood={"uniform": alone},
+    )
+    page = render(image_report(run))
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "are scored on 1 image of the split “test”" in text
+    assert re.search(r"standard error\s+\d+\s+–\s+bits/dim", text)
+    alternatives = [a["alt"] for t, a in _check(page) if t == "img"]
+    assert alternatives[:2] == ["1 sample of the class ship", "1 image, each beside its reconstruction"]
+
+
+def test_flags_are_folded_away(page):
+    assert "<h2>Configuration</h2>" in page
+    assert [a for t, a in _check(page) if t == "details"] == [{}]  # open would be an attribute
 
 
 def test_settings_escape_what_users_typed():

@@ -32,7 +32,7 @@ def world(tmp_path, monkeypatch):
         prior = SimpleNamespace(network=SimpleNamespace(num_labels=len(class_names), num_symbols=256))
         monkeypatch.setattr(sampling, "trained_pair", lambda run: (vqvae, prior))
         return SimpleNamespace(
-            data=SimpleNamespace(name="toys", image_shape=(SIZE, SIZE, 3), class_names=class_names),
+            known=SimpleNamespace(name="toys", image_shape=(SIZE, SIZE, 3), class_names=class_names),
             config=SimpleNamespace(evaluation=SimpleNamespace(samples_per_class=EACH)),
             samples=tmp_path,
         )

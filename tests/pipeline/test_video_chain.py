@@ -78,7 +78,7 @@ def test_the_numbers_and_the_page(finished):
     assert abs(scored["turning"]["real_right_pixels"]) < SIZE
     assert scores["rollout_frames_per_second"] > 0
     page = (finished / "report.html").read_text()
-    assert page.count("data:image/png") == 2 * clips
+    assert page.count('class="crisp"') == 2 * clips
     assert "Frame by frame: test" in page
 
 

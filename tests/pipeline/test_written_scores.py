@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from vq_vae_tf import config
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.report import Report
+from vq_vae_tf.pipeline import scoring, stages
 from vq_vae_tf.pipeline.audio import AudioModality
 from vq_vae_tf.pipeline.image import ImageModality
 from vq_vae_tf.pipeline.run import Run
@@ -19,6 +23,12 @@ from vq_vae_tf.pipeline.video_scoring import evaluate_video
 
 PAGE = Report("run", "about it", [], [])
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def untrained(monkeypatch):
+    """Scores of no model: the digests of its weights are made up."""
+    monkeypatch.setattr(scoring, "model_digests", lambda run: {"vqvae": "0123"})
 
 
 @pytest.fixture
@@ -43,10 +53,28 @@ def test_all_are_replaced(evaluated):
     page = Report("run", "another", [], [])
     write_scores(evaluated, {"psnr": 2.0}, page, {evaluated.reconstructions: b"new"})
     after = contents(evaluated)
-    assert after["evaluation.json"] == b'{\n  "psnr": 2.0\n}\n'
+    scores = json.loads(after["evaluation.json"])
+    assert scores.pop("measured") == {"digests": {"vqvae": "0123"}, "flags": asdict(Config().evaluation)}
+    assert scores == {"psnr": 2.0}
     assert b"another" in after["report.html"]
     assert after["reconstructions.png"] == b"new"
     assert after.keys() == before.keys()
+
+
+def test_what_was_scored_is_scored_again_only_where_it_would_be_another_score(evaluated, monkeypatch):
+    monkeypatch.setattr(ImageModality, "evaluate", lambda self, run: "scored")
+    assert stages.evaluate(evaluated) == f"already in {evaluated.evaluation}"
+    other_split = Run(config.replace(evaluated.config, eval_split="train"), evaluated.directory)
+    assert stages.evaluate(other_split) == "scored"
+    monkeypatch.setattr(scoring, "model_digests", lambda run: {"vqvae": "4567"})
+    assert stages.evaluate(evaluated) == "scored"
+    monkeypatch.setattr(scoring, "model_digests", lambda run: {"vqvae": "0123"})
+    assert stages.evaluate(evaluated) == f"already in {evaluated.evaluation}"
+    evaluated.report.unlink()
+    assert stages.evaluate(evaluated) == "scored"
+    write_scores(evaluated, {"psnr": 1.0}, PAGE)
+    evaluated.evaluation.write_text("{")
+    assert stages.evaluate(evaluated) == "scored"
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "report.html", "reconstructions.png"])

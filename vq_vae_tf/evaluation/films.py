@@ -46,6 +46,10 @@ def side_by_side(films: Sequence[Any], gap: int = 4) -> np.ndarray:
 
 def contact_sheet(films: Any, factor: int = 1) -> bytes:
     """Films `[n, time, height, width, 3]` as a PNG: a row a film, time to the right."""
+    return encode_png(upscale(contact_grid(films), factor))
+
+
+def contact_grid(films: Any) -> np.ndarray:
+    """The same as uint8 RGBA `[height, width, 4]`."""
     films = as_served(films)
-    grid = image_grid(films.reshape(-1, *films.shape[2:]), columns=films.shape[1])
-    return encode_png(upscale(grid, factor))
+    return image_grid(films.reshape(-1, *films.shape[2:]), columns=films.shape[1])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vq_vae_tf.evaluation import plots
 from vq_vae_tf.evaluation.codebook import CodebookUse, codebook_use
 from vq_vae_tf.evaluation.grids import encode_png, image_grid, pair_grid
 from vq_vae_tf.evaluation.likelihood import LikelihoodScores
@@ -22,13 +21,20 @@ from vq_vae_tf.evaluation.report import (
     Report,
     Row,
     Section,
-    Settings,
     Table,
+    counted,
     format_number,
 )
-
-MAX_PIXELS = 900
-"""Width of the text column in CSS pixels: pictures are enlarged by the largest integer that fits."""
+from vq_vae_tf.evaluation.sections import (
+    COLUMN,
+    DEAD,
+    PERPLEXITY,
+    UNIGRAM,
+    codebook_section,
+    configuration_section,
+    enlargement,
+    training_sections,
+)
 
 NMSE = (
     "Mean squared error divided by the variance of the training pixels: 0 is perfect, 1 is what a single colour, the "
@@ -39,13 +45,8 @@ PSNR = (
     "the error."
 )
 SSIM = "Structural similarity, mean over images: agreement of local brightness, contrast and structure; 1 is identical."
-PERPLEXITY = (
-    "2 to the power of the entropy of the codes over the whole split: how many equally used codes would carry as much."
-)
-DEAD = "Codes that no example of the split uses."
 RATIO = "Bits of the uncompressed image (8 per channel) over bits of its codes (log2 K each), as the paper computes it."
 UNIFORM = "log2 K: a code without any model of the codes."
-UNIGRAM = "Entropy of this split's own code frequencies: the least that a model without context can spend."
 PRIOR = (
     "Cross entropy of this split under the learned prior; what it spends less than the code frequencies alone is "
     "context that it has learnt."
@@ -69,7 +70,7 @@ def heading(name: str) -> str:
 
 
 SEARCHED = (
-    "The same decoder, but codes found by trying, at each place, {candidates} nearby codes, {sweeps} time(s) over: "
+    "The same decoder, but codes found by trying, at each place, {candidates} nearby codes, {times} over: "
     "slower to encode, nothing else changes."
 )
 WEIGHED = " A nat of the codes' rate under the learned prior was weighed as {weight:g} nats of the loss."
@@ -137,7 +138,7 @@ class ImageRun:
 def image_report(run: ImageRun) -> Report:
     """The page about `run`, for `write_report`."""
     use = codebook_use(run.counts)
-    sections = [_reconstructions(run), _codes(run, use)]
+    sections = [_reconstructions(run), codebook_section(run.counts, run.split)]
     if run.samples:
         sections.insert(0, _samples(run))
     if run.searched is not None:
@@ -146,10 +147,9 @@ def image_report(run: ImageRun) -> Report:
         sections.append(_prior(run.prior))
     if run.likelihood:
         sections.append(_likelihood(run.likelihood))
-    sections += [_training(name, records) for name, records in run.metrics.items() if records]
+    sections += training_sections(run.metrics)
     if run.settings:
-        items = [Settings(title, values) for title, values in run.settings.items()]
-        sections.append(Section("Configuration", items, "Every flag of the run; the same lines stand in config.flags."))
+        sections.append(configuration_section(run.settings))
     return Report(run.name, _subtitle(run), _headline(run, use), sections, "VQ-VAE · images", run.facts)
 
 
@@ -162,11 +162,11 @@ def _subtitle(run: ImageRun) -> str:
     height, width, channels = np.asarray(run.originals).shape[1:]
     grid = " × ".join(str(side) for side in run.code_shape)
     bits = math.prod(run.code_shape) * math.log2(run.num_codes)
-    kind = "colour" if channels == 3 else "grey"
+    kind, scored = "colour" if channels == 3 else "grey", counted(run.reconstruction.num_examples, "image")
     return (
         f"{run.dataset}: {height} × {width} {kind} images as {grid} codes of {run.num_codes} words, "
-        f"{bits:,.0f} bits an image. Reconstructions are scored on {run.reconstruction.num_examples:,} images of the "
-        f"split “{run.split}”, rounded to 8 bits as an export serves them."
+        f"{bits:,.0f} bits an image. Reconstructions are scored on {scored} of the split "
+        f"“{run.split}”, rounded to 8 bits as an export serves them."
     )
 
 
@@ -188,7 +188,7 @@ def _headline(run: ImageRun, use: CodebookUse) -> list[Number]:
 def _reconstructions(run: ImageRun) -> Section:
     width = np.asarray(run.originals).shape[2]
     grid = pair_grid(run.originals, run.reconstructions, _columns(len(run.originals), width), gap=max(2, width // 8))
-    alt = f"{len(run.originals)} images, each beside its reconstruction"
+    alt = f"{counted(len(run.originals), 'image')}, each beside its reconstruction"
     picture = _crisp(grid, alt, "Left of each pair: the original. Right: decoded from its codes.")
     scores = run.reconstruction
     rows = [
@@ -199,21 +199,6 @@ def _reconstructions(run: ImageRun) -> Section:
         Row("images", [scores.num_examples]),
     ]
     return Section("Reconstructions", [picture, Table([run.split], rows)])
-
-
-def _codes(run: ImageRun, use: CodebookUse) -> Section:
-    books = use.per_codebook if len(use.per_codebook) > 1 else ()
-    columns = ["all", *(f"codebook {i}" for i in range(1, len(books) + 1))] if books else [run.split]
-    uses = [use, *books]
-    rows = [
-        Row("perplexity", [u.perplexity for u in uses], f"of {run.num_codes}", PERPLEXITY, 1),
-        Row("entropy", [u.entropy_bits for u in uses], "bits/code", UNIGRAM, 3),
-        Row("codes in use", [u.codes_in_use for u in uses]),
-        Row("dead codes", [u.dead_codes for u in uses], "", DEAD),
-        Row("codes counted", [u.num_symbols for u in uses]),
-    ]
-    usage = _themed(lambda theme: plots.code_usage(run.counts, theme), "How often each code is used, most used first")
-    return Section("Codebook", [usage, Table(columns, rows)])
 
 
 def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
@@ -228,7 +213,7 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
     for name, bound in found.likelihood.items():
         both = [run.likelihood[name].bits_per_dim, bound.bits_per_dim]
         rows.append(Row(heading(name), both, "bits/dim", BITS))
-    text = SEARCHED.format(candidates=found.candidates, sweeps=found.sweeps)
+    text = SEARCHED.format(candidates=found.candidates, times=counted(found.sweeps, "time"))
     if found.message_bits is not None:
         rows.append(Row("bits a code, coded", [None, found.message_bits], "", CODED, 3))
         text += WEIGHED.format(weight=found.rate_weight)
@@ -238,8 +223,8 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
 def _samples(run: ImageRun) -> Section:
     rows = []
     for name, images in run.samples.items():
-        what = f"{len(images)} samples" + (f" of the class {name}" if name else "")
-        rows.append((name, _crisp(image_grid(images, len(images) if name else 8), what, room=MAX_PIXELS - 140)))
+        what = counted(len(images), "sample") + (f" of the class {name}" if name else "")
+        rows.append((name, _crisp(image_grid(images, len(images) if name else 8), what, room=COLUMN - 140)))
     text = "Codes drawn from the prior, decoded" + ("; one row a class." if len(rows) > 1 else ".")
     return Section("Samples", [Gallery(rows)], text)
 
@@ -268,27 +253,13 @@ def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
     return Section("Likelihood", [Table([heading(name) for name in scores], rows)], text)
 
 
-def _training(name: str, records: Sequence[Mapping[str, Any]]) -> Section:
-    left_out = {"step", "seconds", "steps_per_second", "learning_rate"}
-    keys = list(dict.fromkeys(key for record in records for key in record if key not in left_out))
-    panels = {key.replace("_", " "): [key] for key in keys}
-    curves = _themed(
-        lambda theme: plots.training_curves(records, panels, theme), f"Curves of {', '.join(panels)} over the steps"
-    )
-    return Section(f"Training: {name}", [curves], "Over the training step; faint: as logged, strong: smoothed.")
-
-
-def _themed(draw: Callable[[plots.Theme], bytes], alt: str) -> Picture:
-    return Picture(draw(plots.LIGHT), alt, dark=draw(plots.DARK))
-
-
 def _columns(pairs: int, width: int) -> int:
     """Pairs in a row: as many as fit with images of 64 CSS pixels or more; fewer if the last row is full then."""
-    most = max(1, min(pairs, MAX_PIXELS // (2 * max(width, 64) + 16)))
+    most = max(1, min(pairs, COLUMN // (2 * max(width, 64) + 16)))
     return next((c for c in range(most, most // 2, -1) if pairs % c == 0), most)
 
 
-def _crisp(grid: np.ndarray, alt: str, caption: str = "", room: int = MAX_PIXELS) -> Picture:
+def _crisp(grid: np.ndarray, alt: str, caption: str = "", room: int = COLUMN) -> Picture:
     """A picture of few pixels, enlarged by an integer; one that does not fit is left to the browser to reduce."""
-    factor = min(4, room // grid.shape[1])
+    factor = enlargement(grid.shape[1], room)
     return Picture(encode_png(grid), alt, caption, pixels=grid.shape[1] * factor or room, crisp=factor > 0)

@@ -26,8 +26,8 @@ class LikelihoodScores:
     rate_bits_per_dim: float
     nats: float
     """Mean of -log p(x) over the examples, as bounded, in nats."""
-    standard_error: float
-    """Of `bits_per_dim`, over examples."""
+    standard_error: float | None
+    """Of `bits_per_dim`, over examples; None if there is one alone."""
 
 
 Bound = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -104,7 +104,7 @@ def _scores(distortion: np.ndarray, rate: np.ndarray, dims: int) -> LikelihoodSc
             "the model has diverged, train it again with a smaller --learning_rate."
         )
     scale = 1.0 / (dims * math.log(2.0))
-    spread = float(np.std(nats, ddof=1)) if nats.size > 1 else 0.0
+    error = float(np.std(nats, ddof=1)) / math.sqrt(nats.size) * scale if nats.size > 1 else None
     return LikelihoodScores(
         num_examples=nats.size,
         num_dims=dims,
@@ -112,5 +112,5 @@ def _scores(distortion: np.ndarray, rate: np.ndarray, dims: int) -> LikelihoodSc
         distortion_bits_per_dim=float(np.mean(distortion)) * scale,
         rate_bits_per_dim=float(np.mean(rate)) * scale,
         nats=float(np.mean(nats)),
-        standard_error=spread / math.sqrt(nats.size) * scale,
+        standard_error=error,
     )

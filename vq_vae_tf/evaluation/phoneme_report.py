@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vq_vae_tf.evaluation import plots
 from vq_vae_tf.evaluation.phonemes import PhonemeScores
-from vq_vae_tf.evaluation.report import Picture, Row, Section, Table
+from vq_vae_tf.evaluation.report import Row, Section, Table
+from vq_vae_tf.evaluation.sections import themed
 
 TEXT = (
     "Every code stands for the phone that it falls on most often in the training recordings; here are the frames of "
@@ -28,6 +29,9 @@ def phoneme_section(scores: PhonemeScores, split: str = "the scored split") -> S
         Row("entropy of phones", [scores.entropy_bits], "bits", "The most that it could be.", 2),
         Row("frames", [scores.frames]),
     ]
-    light, dark = (plots.confusion(scores.confusion, scores.classes, theme) for theme in (plots.LIGHT, plots.DARK))
-    picture = Picture(light, "confusion of phones", "Rows are true phones, columns what their codes stand for.", dark)
+    picture = themed(
+        lambda theme: plots.confusion(scores.confusion, scores.classes, theme),
+        "confusion of phones",
+        "Rows are true phones, columns what their codes stand for.",
+    )
     return Section("Phones", [Table(["codes"], rows), picture], TEXT.format(split=split))

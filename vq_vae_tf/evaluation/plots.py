@@ -111,7 +111,7 @@ def confusion(counts: Any, names: Sequence[str], theme: Theme = LIGHT) -> bytes:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06))
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.12))
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0.0)
     return figure

@@ -102,6 +102,7 @@ class Picture:
         dark: the same for dark pages; None if one picture serves both.
         pixels: width on the page in CSS pixels; 0 as wide as the column. Enlarged pixels stay squares if `crisp`.
         crisp: True for pictures made of few pixels.
+        scrolls: True for pictures that keep their size, or that of legible type, in a box that scrolls on small pages.
     """
 
     png: bytes
@@ -110,12 +111,16 @@ class Picture:
     dark: bytes | None = None
     pixels: int = 0
     crisp: bool = False
+    scrolls: bool = False
 
     def html(self, notes: Notes) -> str:
         """A figure element."""
         del notes
         caption = f"<figcaption>{_text(self.caption)}</figcaption>" if self.caption else ""
-        return f"<figure>{_image(self)}{caption}</figure>"
+        image = _image(self)
+        if self.scrolls:
+            image = f'<div class="scroll{"" if self.pixels else " plot"}">{image}</div>'
+        return f"<figure>{image}{caption}</figure>"
 
 
 @dataclass(frozen=True)
@@ -202,15 +207,20 @@ def render(report: Report) -> str:
 
 
 def format_number(value: float | int | str | None, digits: int = 3) -> str:
-    """A figure as text: thin spaces between thousands, a true minus, a dash where there is none."""
+    """A figure as text: thin spaces between thousands, a true minus, none before zero, a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:z,.{digits}f}"
     return text.replace(",", "\u2009").replace("-", "−")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 picture`, `2 pictures`; for nouns whose plural is made by an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _section(number: int, section: Section, notes: Notes) -> str:

@@ -17,6 +17,7 @@ main{max-width:60rem;margin:0 auto;padding:4.5rem 2rem 4rem}
 header{margin-bottom:2rem}
 .kicker{margin:0 0 .6rem;color:var(--accent);font:600 .78rem/1 var(--sans);letter-spacing:.09em;
 text-transform:uppercase}
+h1,.subtitle,.gallery .name{overflow-wrap:anywhere}
 h1{margin:0;font-size:2.5rem;font-weight:600;line-height:1.15;letter-spacing:-.012em}
 .subtitle{margin:.7rem 0 0;max-width:44rem;color:var(--muted);font-size:1.1rem}
 nav{display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;padding:.75rem 0;border-top:1px solid var(--rule);
@@ -36,10 +37,17 @@ figcaption{margin-top:.6rem;max-width:44rem}
 caption{padding-bottom:.5rem}
 img{display:block;max-width:100%;height:auto}
 figure>img,figure>picture>img{width:100%}
+figure>.scroll{margin:0}
+.scroll img{max-width:none}
+.plot img{width:100%;min-width:40rem}
 .crisp{image-rendering:pixelated}
 .gallery{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.3rem 1.1rem;align-items:center}
 .gallery .name{font:.85rem/1.3 var(--sans);color:var(--ink)}
 .scroll{overflow-x:auto;margin:1.2rem 0}
+.sounds{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1.8rem 2rem;margin:1.6rem 0}
+.sounds figure{margin:0;width:fit-content;min-width:min(100%,18rem);max-width:100%}
+.sounds figcaption{margin:0 0 .4rem;overflow-wrap:anywhere}
+audio{display:block;width:100%;height:2.25rem;margin-top:.5rem}
 table{border-collapse:collapse;min-width:min(100%,34rem);font:.93rem/1.45 var(--sans);font-variant-numeric:tabular-nums}
 th,td{padding:.42rem 0 .42rem 1.8rem;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
 th{font-weight:400}
@@ -60,7 +68,7 @@ dd{margin:0;text-align:right;overflow-wrap:anywhere}
 footer{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem;margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);
 color:var(--muted);font:.8rem/1.5 var(--sans)}
 @media (max-width:40rem){main{padding:2.5rem 1.1rem}h1{font-size:1.9rem}.settings{columns:1}
-.gallery{grid-template-columns:minmax(0,1fr);gap:.15rem}.gallery .name{margin-top:.5rem}}
+.gallery,.sounds{grid-template-columns:minmax(0,1fr)}.gallery{gap:.15rem}.gallery .name{margin-top:.5rem}}
 @media print{body{font-size:11pt;background:none}nav{display:none}section{margin-top:2rem}
-figure,table{break-inside:avoid}main{max-width:none;padding:0}}
+figure,table{break-inside:avoid}.scroll img{min-width:0;max-width:100%}main{max-width:none;padding:0}}
 """.strip()

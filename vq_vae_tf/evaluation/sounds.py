@@ -14,6 +14,9 @@ from vq_vae_tf.evaluation.report import Notes, Picture
 
 _FLOOR = 1e-3  # of a magnitude: about what the rounding of 16-bit sound leaves in a frame
 _RANGE = 60.0  # dB shown
+_FRAME = 4  # pixels, at most
+COLUMN = 432
+"""CSS pixels of one of two columns."""
 
 
 def spectrogram(x: np.ndarray, size: int = 256) -> np.ndarray:
@@ -32,9 +35,18 @@ def log_spectral_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean((spectrogram(x) - spectrogram(y)) ** 2, axis=-1)).mean(axis=-1)
 
 
-def spectrogram_png(x: np.ndarray) -> bytes:
-    """`spectrogram_picture` as a PNG file."""
-    return encode_png(spectrogram_picture(x))
+def spectrogram_figure(x: np.ndarray, alt: str) -> Picture:
+    """The spectrogram of one sound `[time]`, whole pixels a frame or whole frames a pixel: a long one fits as well."""
+    picture = _narrowed(spectrogram_picture(x), COLUMN)
+    picture = np.repeat(picture, min(_FRAME, COLUMN // picture.shape[1]), axis=1)
+    return Picture(encode_png(picture), alt, pixels=picture.shape[1], crisp=True, scrolls=True)
+
+
+def _narrowed(picture: np.ndarray, width: int) -> np.ndarray:
+    """Means of so many columns of a picture that at most `width` are left; the last may be of fewer."""
+    first = np.arange(0, picture.shape[1], -(-picture.shape[1] // width))
+    sums = np.add.reduceat(picture, first, axis=1, dtype=np.int64)
+    return np.rint(sums / np.diff(first, append=picture.shape[1])[:, None]).astype(picture.dtype)
 
 
 def spectrogram_picture(x: np.ndarray) -> np.ndarray:
@@ -56,15 +68,19 @@ class Sound:
 
 @dataclass(frozen=True)
 class Sounds:
-    """Sounds to see and to hear, one a row."""
+    """Sounds to see and to hear, two in a row; one on a small page."""
 
     rows: Sequence[Sound]
 
     def html(self, notes: Notes) -> str:
         """A name, a spectrogram and a player each."""
-        return "".join(
+        figures = "".join(
             f"<figure><figcaption>{html.escape(sound.name)}</figcaption>{sound.picture.html(notes)}"
-            f'<audio controls preload="none" src="data:audio/wav;base64,{base64.b64encode(sound.wav).decode("ascii")}">'
-            "</audio></figure>"
+            f'<audio controls preload="metadata" src="{_data(sound.wav)}"></audio></figure>'
             for sound in self.rows
         )
+        return f'<div class="sounds">{figures}</div>'
+
+
+def _data(wav: bytes) -> str:
+    return "data:audio/wav;base64," + base64.b64encode(wav).decode("ascii")

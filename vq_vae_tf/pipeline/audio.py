@@ -16,8 +16,9 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.phoneme_report import phoneme_numbers, phoneme_section
 from vq_vae_tf.evaluation.phonemes import PhonemeScores
-from vq_vae_tf.evaluation.report import Number, Picture, Report, Section, Settings
-from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, spectrogram_png
+from vq_vae_tf.evaluation.report import Number, Report, Section, counted
+from vq_vae_tf.evaluation.sections import PERPLEXITY, codebook_section
+from vq_vae_tf.evaluation.sounds import Sound, Sounds, log_spectral_distance, spectrogram_figure
 from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.source import AudioData
 from vq_vae_tf.modalities.audio.tfds_source import open_tfds
@@ -29,7 +30,7 @@ from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.phonemes import score_phonemes
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import check_top_k
-from vq_vae_tf.pipeline.scoring import check_writable, measure_prior, settings_by_section, write_scores
+from vq_vae_tf.pipeline.scoring import check_writable, closing_sections, measure_prior, page_facts, write_scores
 from vq_vae_tf.pipeline.speaking import decoder, drawn_sounds
 from vq_vae_tf.serving.audio import export_audio_model
 from vq_vae_tf.training.loop import Summarize
@@ -37,6 +38,10 @@ from vq_vae_tf.vqvae import VQVAE
 
 SHOWN = 8
 """Originals and reconstructions in the report."""
+SHOWN_AS = (
+    "Pieces of {seconds:.3g} s of the split {split}. Spectrograms: time to the right, 0 to {top:g} kHz upwards, 60 dB "
+    "from dark to light."
+)
 
 
 class AudioModality(Modality):
@@ -92,7 +97,8 @@ class AudioModality(Modality):
             made = decode(codes, batch["label"]).numpy()
             distances.append(log_spectral_distance(x, made))
             shown = shown or (x[:SHOWN], made[:SHOWN])
-        use = codebook_use(code_counts(coded, vqvae.quantizer.num_codes, vqvae.quantizer.num_codebooks))
+        counts = code_counts(coded, vqvae.quantizer.num_codes, vqvae.quantizer.num_codebooks)
+        use = codebook_use(counts)
         scores: dict[str, Any] = {
             "split": split,
             "num_examples": sum(map(len, distances)),
@@ -111,7 +117,7 @@ class AudioModality(Modality):
         draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
         drawn = drawn_sounds(run, vqvae, prior, draw) if prior else {}
         assert shown is not None
-        write_scores(run, scores, _report(run, scores, *shown, drawn, phonemes))
+        write_scores(run, scores, _report(run, scores, counts, *shown, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
         if phonemes is not None:
             told += f", phoneme accuracy {phonemes.accuracy:.1%}"
@@ -135,7 +141,7 @@ class AudioModality(Modality):
                 suffix = f"-{draw.temperature:g}" if len(request.draws) > 1 else ""
                 write_wav(given.with_name(f"{given.stem}-{name or 'any'}{suffix}.wav"), x, run.known.rate)
                 count += 1
-        return f"{count} sounds in {given.parent}"
+        return f"{counted(count, 'sound')} in {given.parent}"
 
     def export(self, run: Run) -> Path:
         """See `Modality`; compared on sounds of the test split."""
@@ -173,36 +179,48 @@ def _opened(config: Config, dataset: str, holdout: str, validation_size: int) ->
 def _report(
     run: Run,
     scores: dict[str, Any],
+    counts: np.ndarray,
     originals: np.ndarray,
     made: np.ndarray,
     drawn: dict[str, np.ndarray],
     phonemes: PhonemeScores | None,
 ) -> Report:
     pairs = [
-        _sound(f"{i + 1}: {kind}", x, run.data.rate)
-        for i, both in enumerate(zip(originals, made, strict=True))
+        _sound(f"{name}: {kind}", x, run.data.rate)
+        for name, *both in zip(_names(run.data, scores["split"], len(made)), originals, made, strict=True)
         for kind, x in zip(("original", "reconstruction"), both, strict=True)
     ]
-    sections = [Section("Reconstructions", [Sounds(pairs)], f"Of the split {scores['split']}.")]
+    text = SHOWN_AS.format(seconds=run.data.window / run.data.rate, split=scores["split"], top=run.data.rate / 2000)
+    sections = [Section("Reconstructions", [Sounds(pairs)], text)]
     if drawn:
         rows = [_sound(name or "sample", x, run.data.rate) for name, x in drawn.items()]
         sections.append(Section("Samples", [Sounds(rows)], "Codes drawn from the prior, decoded."))
     if phonemes is not None:
         sections.insert(0, phoneme_section(phonemes))
-    settings = [Settings(title, values, folded=True) for title, values in settings_by_section(run).items()]
+    sections += [codebook_section(counts, scores["split"]), *closing_sections(run)]
     headline = [
         Number(
             "log-spectral distance", scores["log_spectral_distance_db"], "dB", "Of reconstructions; 0 is perfect.", 2
         ),
-        Number("perplexity", scores["perplexity"], "", "2 to the entropy of the codes.", 1),
+        Number("perplexity", scores["perplexity"], "", PERPLEXITY, 1),
         Number("code rate", scores["code_bits_per_second"], "bit/s", "Codes a second times log2 K.", 0),
         Number("prior", scores.get("prior_bits_per_code"), "bits/code", "What a code costs under the prior.", 3),
     ]
-    subtitle = (
-        f"{run.data.name.partition(':')[0]}, {run.data.rate} samples a second, {len(run.data.class_names)} speakers"
-    )
-    return Report(run.directory.name, subtitle, headline, [*sections, Section("Settings", settings)])
+    speakers = counted(len(run.data.class_names), "speaker")
+    subtitle = f"{run.data.name.partition(':')[0]}, {run.data.rate} samples a second, {speakers}"
+    return Report(run.directory.name, subtitle, headline, sections, "VQ-VAE · audio", page_facts(run))
+
+
+def _names(data: AudioData, split: str, count: int) -> list[str]:
+    """Of the first examples of a split: the speaker, the file, and where in it a piece begins that is not its first."""
+    recordings = data.split(split)
+    pieces = recordings.windows(data.window)
+    names = []
+    for recording, begin, label in zip(*(pieces[key][:count] for key in ("recording", "begin", "label")), strict=True):
+        later = f" from {begin / data.rate:.2f} s" if begin else ""
+        names.append(f"{data.class_names[label]}, {Path(recordings.names[recording]).name}{later}")
+    return names
 
 
 def _sound(name: str, x: np.ndarray, rate: int) -> Sound:
-    return Sound(name, wav_bytes(x, rate), Picture(spectrogram_png(x), f"spectrogram of {name}"))
+    return Sound(name, wav_bytes(x, rate), spectrogram_figure(x, f"spectrogram of {name}"))

@@ -12,6 +12,7 @@ import tensorflow as tf
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import encode_png
 from vq_vae_tf.evaluation.reconstruction import as_served
+from vq_vae_tf.evaluation.report import counted
 from vq_vae_tf.files import replacing, visible_files
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL
 from vq_vae_tf.modalities.image.pictures import read_picture
@@ -52,7 +53,7 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     bits = 8.0 * sum(map(len, messages)) / codes.size
     fewer = f"{pictures.nbytes / written:.1f} times fewer than their pixels"
     return (
-        f"{len(names)} pictures in {output}: {written} bytes, {fewer}; {bits:.2f} bits a code of "
+        f"{counted(len(names), 'picture')} in {output}: {written} bytes, {fewer}; {bits:.2f} bits a code of "
         f"{np.log2(vqvae.quantizer.num_codes):.2f}"
     )
 
@@ -83,7 +84,7 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
                 partial.write_bytes(encode_png(image))
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}); give a folder that can.") from error
-    return f"{len(images)} pictures in {output}"
+    return f"{counted(len(images), 'picture')} in {output}"
 
 
 def _pair(run: Run) -> tuple[VQVAE, Prior]:
@@ -116,7 +117,7 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
 
 def _batches(rows: Any, title: str) -> Iterator[Any]:
     """`BATCH` rows at a time, and how far that is."""
-    progress = Progress(-(-len(rows) // BATCH), 0, title)
+    progress = Progress(-(-len(rows) // BATCH), title)
     for step, start in enumerate(range(0, len(rows), BATCH)):
         yield rows[start : start + BATCH]
         progress.update(step + 1, {})

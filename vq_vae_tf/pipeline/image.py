@@ -11,6 +11,7 @@ from vq_vae_tf.codes import MANIFEST, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.reconstruction import data_variance
+from vq_vae_tf.evaluation.report import counted
 from vq_vae_tf.modalities.image.data import ImageData, open_image_data
 from vq_vae_tf.pipeline.loading import first_stage, load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
@@ -88,7 +89,7 @@ class ImageModality(Modality):
         vqvae, prior = trained_pair(run)
         classes = draw_classes(run, vqvae, prior, Draw(run.config.run.seed, run.config.evaluation.temperature))
         write_grid(path, classes, run.config.evaluation.samples_per_class)
-        return f"{sum(map(len, classes.values()))} pictures in {path}"
+        return f"{counted(sum(map(len, classes.values())), 'picture')} in {path}"
 
     def draw(self, run: Run, request: SampleRequest) -> str:
         """Classes and temperatures, or completions of given pictures as each class."""

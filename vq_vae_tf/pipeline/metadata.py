@@ -27,8 +27,14 @@ def export_metadata(run: Run) -> dict[str, Any]:
             **{name: value for name, value in settings.items() if name not in _HIDDEN},
             "dataset": _without_path(run.config.data.dataset),
         },
-        "evaluation": json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {},
+        "evaluation": _scores(run),
     }
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    """Without what they are of, which stands beside them here."""
+    scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
+    return {name: value for name, value in scores.items() if name != "measured"}
 
 
 def _without_path(dataset: str) -> str:

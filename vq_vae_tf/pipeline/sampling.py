@@ -13,6 +13,7 @@ import tensorflow as tf
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import grid_png
 from vq_vae_tf.evaluation.reconstruction import as_served
+from vq_vae_tf.evaluation.report import counted
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.pictures import read_picture
 from vq_vae_tf.pipeline.decoding import decoder
@@ -112,7 +113,7 @@ def draw_sweep(run: Run, draws: Sequence[Draw], names: tuple[str, ...], output: 
     path = output or run.samples / f"seed-{draws[0].seed}.png"
     write_grid(path, rows, run.config.evaluation.samples_per_class)
     order = ", ".join(label.strip() for label in rows)
-    return f"{sum(map(len, rows.values()))} pictures in {path}; rows from the top: {order}"
+    return f"{counted(sum(map(len, rows.values())), 'picture')} in {path}; rows from the top: {order}"
 
 
 def complete_pictures(
@@ -150,7 +151,7 @@ def complete_pictures(
         columns += list(np.moveaxis(completed, 1, 0))
     path = output or run.samples / "completions.png"
     write_grid(path, {str(i): row for i, row in enumerate(np.stack(columns, axis=1))}, len(columns))
-    told = f"{len(files)} pictures completed in {path}; columns: original, reconstruction, completions"
+    told = f"{counted(len(files), 'picture')} completed in {path}; columns: original, reconstruction, completions"
     return f"{told}; rows of each picture: {', '.join(classes)}" if any(classes) else told
 
 

@@ -32,9 +32,11 @@ from vq_vae_tf.evaluation.likelihood import (
 )
 from vq_vae_tf.evaluation.prior import PriorScores, prior_scores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores, as_served, reconstruction_scores
-from vq_vae_tf.evaluation.report import Report, write_report
+from vq_vae_tf.evaluation.report import Report, Section, write_report
+from vq_vae_tf.evaluation.sections import configuration_section, training_sections
 from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
+from vq_vae_tf.pipeline.loading import model_digests
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
@@ -88,13 +90,9 @@ def evaluate_run(
         prior=prior_score,
         searched=searched,
         samples=samples,
-        metrics={
-            name: read_metrics(folder / "metrics.jsonl")
-            for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior))
-            if (folder / "metrics.jsonl").exists()
-        },
-        settings=settings_by_section(run),
-        facts=[f"vq_vae_tf {version.VERSION}, TensorFlow {tf.__version__}", f"seed {run.config.run.seed}"],
+        metrics=_metrics(run),
+        settings=_settings(run),
+        facts=page_facts(run),
     )
     scores = _scores(page)
     picture = upscale(pair_grid(page.originals, page.reconstructions, columns=8), 2)
@@ -116,10 +114,15 @@ def write_scores(
     Raises: UserError that names the file that could not be written.
     """
     with ExitStack() as files:  # renamed in reverse once all are whole: new numbers never stand beside an old page
-        write_json(files.enter_context(_replacing(run.evaluation)), scores)
+        write_json(files.enter_context(_replacing(run.evaluation)), {**scores, "measured": measured(run)})
         write_report(files.enter_context(_replacing(run.report)), report)
         for path, content in (pictures or {}).items():
             files.enter_context(_replacing(path)).write_bytes(content)
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """What scores are of: the digests of the weights, and the flags of evaluation."""
+    return {"digests": model_digests(run), "flags": asdict(run.config.evaluation)}
 
 
 @contextmanager
@@ -160,7 +163,24 @@ def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any, iw_samples: int) ->
     }
 
 
-def settings_by_section(run: Run) -> dict[str, dict[str, Any]]:
+def closing_sections(run: Run) -> list[Section]:
+    """What every page ends with: the curves of training, and the flags."""
+    return [*training_sections(_metrics(run)), configuration_section(_settings(run))]
+
+
+def page_facts(run: Run) -> list[str]:
+    """The foot of the page."""
+    return [f"vq_vae_tf {version.VERSION}, TensorFlow {tf.__version__}", f"seed {run.config.run.seed}"]
+
+
+def _metrics(run: Run) -> dict[str, list[dict[str, float]]]:
+    """Name of a stage -> what training logged; empty where it has not been."""
+    return {
+        name: read_metrics(folder / "metrics.jsonl") for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior))
+    }
+
+
+def _settings(run: Run) -> dict[str, dict[str, Any]]:
     """Every setting of a run by the title of its section."""
     sections: dict[str, dict[str, Any]] = {}
     values = config_lib.to_values(run.config)

@@ -72,7 +72,7 @@ def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.
     """Codes of every batch of the evaluation split."""
     split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
     total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
-    progress = Progress(total, 0, "search")
+    progress = Progress(total, "search")
     for step, batch in enumerate(run.data.examples(split, size)):
         yield code_of(batch).numpy()
         progress.update(step + 1, {})

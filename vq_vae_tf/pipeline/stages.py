@@ -18,6 +18,7 @@ from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, shown_vectors, trained
 from vq_vae_tf.pipeline.run import Run, start_run
+from vq_vae_tf.pipeline.scoring import measured
 from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.export import METADATA
@@ -55,7 +56,7 @@ def run_stages(config: Config) -> Run:
         "vqvae": lambda: train_vqvae(run, strategy),
         "codes": lambda: encode_data(run),
         "prior": lambda: train_prior(run, strategy),
-        "evaluate": lambda: run.modality.evaluate(run),
+        "evaluate": lambda: evaluate(run),
         "sample": lambda: run.modality.sample(run),
         "export": lambda: export(run),
     }
@@ -74,8 +75,8 @@ def tell(message: str) -> None:
 
 def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     """Trains the VQ-VAE: data -> vqvae/model.weights.h5, result.json."""
-    data, config = run.data, run.config
-    if read_result(run.vqvae) is None:
+    data, config, finished = run.data, run.config, read_result(run.vqvae) is not None
+    if not finished:
         check_batch(config.training.batch_size, data.sizes["train"], "--batch_size")
     if is_chief(strategy):
         run.note()
@@ -97,7 +98,7 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
         summarize=run.modality.summaries(data),
         title="VQ-VAE",
     )
-    return f"trained for {result.steps} steps, weights in {run.vqvae}"
+    return _trained(result.steps, run.vqvae, finished)
 
 
 def encode_data(run: Run, mend: bool = False) -> str:
@@ -135,7 +136,7 @@ def write_data_codes(run: Run, data: Any, directory: Path, drawn: bool = False) 
 
 def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     """Trains the prior: codes/ -> prior/model.weights.h5, result.json."""
-    config, codes = run.config, wait_for_codes(run, strategy)
+    config, codes, finished = run.config, wait_for_codes(run, strategy), read_result(run.prior) is not None
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
     start = _prior_start(run)
@@ -154,7 +155,11 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
         strategy=strategy,
         title="prior",
     )
-    return f"trained for {result.steps} steps, weights in {run.prior}"
+    return _trained(result.steps, run.prior, finished)
+
+
+def _trained(steps: int, directory: Path, before: bool) -> str:
+    return f"already in {directory}" if before else f"trained for {steps} steps, weights in {directory}"
 
 
 def _prior_start(run: Run) -> Callable[[Any], None]:
@@ -186,6 +191,15 @@ def check_batch(batch_size: int, examples: int, flag: str) -> None:
     """Raises: UserError if a batch holds more examples than there are."""
     if batch_size > examples:
         raise UserError(f"{flag}={batch_size} is more than the {examples} training examples; give at most {examples}.")
+
+
+def evaluate(run: Run) -> str:
+    """Scores the evaluation split, unless these very models have been so: vqvae/, codes/, prior/ -> evaluation.json."""
+    with suppress(OSError, ValueError):  # a damaged one says nothing of anything
+        scores = json.loads(run.evaluation.read_text(encoding="utf-8"))
+        if run.report.exists() and scores.get("measured") == measured(run):
+            return f"already in {run.evaluation}"
+    return run.modality.evaluate(run)
 
 
 def export(run: Run) -> str:

@@ -16,6 +16,7 @@ from vq_vae_tf.dynamics import Dynamics
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import data_variance
+from vq_vae_tf.evaluation.report import counted
 from vq_vae_tf.evaluation.rollouts import most_typical
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.source import ImageData
@@ -143,7 +144,8 @@ class VideoModality(Modality):
         sheet = path.with_suffix(".png")
         _write(path, film(side_by_side(list(rows)), path.suffix.lower(), factor=2))
         _write(sheet, contact_sheet(rows))
-        return f"{len(rows)} films of {len(plans[0])} frames after {len(first)} given ones in {path} and {sheet}"
+        length = f"{counted(len(plans[0]), 'frame')} after {counted(len(first), 'given one')}"
+        return f"{counted(len(rows), 'film')} of {length} in {path} and {sheet}"
 
     def export(self, run: Run) -> Path:
         """See `Modality`; compared on clips of the test split."""

@@ -13,15 +13,17 @@ import tensorflow as tf
 from vq_vae_tf.codes import CodeData
 from vq_vae_tf.dynamics import Dynamics
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
-from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
+from vq_vae_tf.evaluation.films import contact_grid, film, side_by_side
+from vq_vae_tf.evaluation.grids import encode_png
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
-from vq_vae_tf.evaluation.report import Number, Picture, Report, Row, Section, Settings, Table
+from vq_vae_tf.evaluation.report import Number, Report, Row, Section, Table, counted
 from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, sideways, spread
+from vq_vae_tf.evaluation.sections import codebook_section, sharp
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.imagining import BATCH, Windows, decoded, futures, imagine, windows
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
-from vq_vae_tf.pipeline.scoring import check_writable, settings_by_section, write_scores
+from vq_vae_tf.pipeline.scoring import check_writable, closing_sections, page_facts, write_scores
 from vq_vae_tf.vqvae import VQVAE
 
 UNSEEN = "unseen"
@@ -50,7 +52,8 @@ def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None
     """
     check_writable(run)
     split = run.scored_split()
-    scores = {"split": split, **_frame_vqvae(run, vqvae, split)}
+    of_frames, counts = _frame_vqvae(run, vqvae, split)
+    scores = {"split": split, **of_frames}
     told = f"frames PSNR {scores['psnr']:.2f} dB, perplexity {scores['perplexity']:.1f}"
     films: dict[str, np.ndarray] = {}
     if dynamics is not None and codes is not None:
@@ -64,12 +67,12 @@ def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None
         first = scores["rollouts"][split]
         gain = first["rollout"]["psnr"][0] - first["copy_last"]["psnr"][0]
         told += f", first imagined frame {gain:+.2f} dB over the last given one"
-    write_scores(run, scores, video_report(run, scores, films))
+    write_scores(run, scores, video_report(run, scores, counts, films))
     return f"{told}; open {run.report}"
 
 
-def _frame_vqvae(run: Run, vqvae: VQVAE, split: str) -> dict[str, Any]:
-    """How well single frames are coded."""
+def _frame_vqvae(run: Run, vqvae: VQVAE, split: str) -> tuple[dict[str, Any], np.ndarray]:
+    """How well single frames are coded; and how often each code occurs."""
     size = run.config.evaluation.eval_batch_size
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
     quantizer = vqvae.quantizer
@@ -79,7 +82,7 @@ def _frame_vqvae(run: Run, vqvae: VQVAE, split: str) -> dict[str, Any]:
     found = reconstruction_scores(
         lambda batch: decoder(vqvae)(encode(batch)["codes"]), frames, run.config.model.data_variance
     )
-    return {
+    scores = {
         "num_frames": found.num_examples,
         "normalised_mse": found.normalized_mse,
         "psnr": found.psnr,
@@ -88,6 +91,7 @@ def _frame_vqvae(run: Run, vqvae: VQVAE, split: str) -> dict[str, Any]:
         "codes_in_use": use.codes_in_use,
         "unigram_bits_per_code": use.entropy_bits,
     }
+    return scores, counts
 
 
 def _mean_frame(run: Run) -> np.ndarray:
@@ -196,18 +200,17 @@ def _speed(run: Run, vqvae: VQVAE, dynamics: Dynamics, codes: CodeData, split: s
     return BATCH * given.truth.shape[1] / (time.perf_counter() - started)
 
 
-def video_report(run: Run, scores: Mapping[str, Any], films: Mapping[str, np.ndarray]) -> Report:
-    """The page about the run."""
+def video_report(run: Run, scores: Mapping[str, Any], counts: np.ndarray, films: Mapping[str, np.ndarray]) -> Report:
+    """The page about the run; counts: of codes, see `code_counts`."""
     sections = [section for name in films for section in _film_sections(name, scores["rollouts"][name], films[name])]
     rows = [
         Row("PSNR", [scores["psnr"]], "dB", "", 2),
         Row("SSIM", [scores["ssim"]]),
         Row("normalised MSE", [scores["normalised_mse"]], "", "Mean squared error over the variance of the data.", 4),
-        Row("perplexity", [scores["perplexity"]], f"of {run.config.quantizer.num_embeddings}", "", 1),
         Row("frames", [scores["num_frames"]]),
     ]
     sections.append(Section("Single frames, coded and decoded", [Table([scores["split"]], rows)]))
-    settings = [Settings(title, values, folded=True) for title, values in settings_by_section(run).items()]
+    sections.append(codebook_section(counts, scores["split"]))
     headline = [Number("frame PSNR", scores["psnr"], "dB", CEILING, 2)]
     if films:
         first = scores["rollouts"][scores["split"]]
@@ -219,10 +222,10 @@ def video_report(run: Run, scores: Mapping[str, Any], films: Mapping[str, np.nda
             Number("rollouts", scores["rollout_frames_per_second"], "frames/s", "", 0),
         ]
     video = run.config.video
-    subtitle = (
-        f"{run.data.name}: {video.future_frames} frames imagined after {video.past_frames}, in the space of codes"
-    )
-    return Report(run.directory.name, subtitle, headline, [*sections, Section("Settings", settings)], "VQ-VAE · video")
+    imagined = counted(video.future_frames, "frame")
+    subtitle = f"{run.data.name}: {imagined} imagined after {video.past_frames}, in the space of codes"
+    sections += closing_sections(run)
+    return Report(run.directory.name, subtitle, headline, sections, "VQ-VAE · video", page_facts(run))
 
 
 def _film_sections(name: str, scores: Mapping[str, Any], films: np.ndarray) -> list[Section]:
@@ -230,14 +233,13 @@ def _film_sections(name: str, scores: Mapping[str, Any], films: np.ndarray) -> l
     order = "truth, reconstruction, imagined, last frame"
     shown: list[Any] = []
     for number, each in enumerate(films, 1):
-        moving = film(side_by_side(list(each)))
-        width = 2 * (films.shape[-2] + 4) * 4
-        shown.append(Picture(moving, f"{number}: {order}", f"{number}, moving: {order}", pixels=width, crisp=True))
-        shown.append(Picture(contact_sheet(each), f"frames of film {number}", f"From the top: {order}."))
+        moving, sheet = side_by_side(list(each)), contact_grid(each)
+        shown.append(sharp(film(moving), moving.shape[2], f"{number}: {order}", f"{number}, moving: {order}"))
+        shown.append(sharp(encode_png(sheet), sheet.shape[1], f"frames of film {number}", f"From the top: {order}."))
     count = len(scores["rollout"]["psnr"])
     columns = [str(t) for t in range(1, count + 1)]
     return [
-        Section(f"Films: {name}", shown, f"{scores['num_windows']} windows were scored; these are the first."),
+        Section(f"Films: {name}", shown, f"Shown: {len(films)} of {counted(scores['num_windows'], 'scored window')}."),
         Section(f"Frame by frame: {name}", [_per_frame(scores, columns, kind) for kind in ("psnr", "ssim")]),
         Section(f"Actions, sharpness, diversity: {name}", [_singles(scores), _spread_table(scores, columns)]),
     ]

@@ -111,7 +111,7 @@ class _Run:
         if self.chief:
             with writing(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-        self.progress = Progress(self.options.steps, self.step, title) if self.chief else None
+        self.progress = Progress(self.options.steps, title) if self.chief else None
         self._metrics: dict[str, float] = {}
         self._run_steps = make_run_steps(state, strategy)
         self._batches = _distribute(batches, self.options.batch_size, self.step, strategy)

@@ -13,23 +13,26 @@ SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """`vqvae  1200/10000  15.3 step/s  9m35s left  loss 0.0712  ...`, rewritten in place on a terminal.
 
-    Elsewhere (a log file, a pipe) one such line every half minute.
+    Elsewhere (a log file, a pipe) one such line every half minute. The rate is that since the first update: before it
+    graphs are compiled.
     """
 
-    def __init__(self, total: int, start: int, title: str = "", stream: TextIO | None = None) -> None:
-        self._total, self._first, self._title = total, start, title
+    def __init__(self, total: int, title: str = "", stream: TextIO | None = None) -> None:
+        self._total, self._title = total, title
         self._stream = stream if stream is not None else sys.stderr
-        self._started = self._printed = time.monotonic()
+        self._first: tuple[int, float] | None = None
+        self._printed = time.monotonic()
         self._width = 0
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """Shows `step` steps done and the latest metrics (the first four)."""
         now = time.monotonic()
+        first, began = self._first = self._first or (step, now)
         terminal = self._stream.isatty()
         if not terminal and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
-        self._show(self._line(step, now - self._started, metrics), "\r" if terminal else "\n")
+        self._show(self._line(step, step - first, now - began, metrics), "\r" if terminal else "\n")
 
     def close(self) -> None:
         """Ends the line on a terminal."""
@@ -38,11 +41,11 @@ class Progress:
             self._stream.flush()
             self._width = 0
 
-    def _line(self, step: int, seconds: float, metrics: Mapping[str, float]) -> str:
-        rate = (step - self._first) / max(seconds, 1e-9)
-        left = _duration((self._total - step) / rate) if rate > 0 else "?"
+    def _line(self, step: int, done: int, seconds: float, metrics: Mapping[str, float]) -> str:
+        rate = done / max(seconds, 1e-9)
+        speed = [f"{rate:.3g} step/s", f"{_duration((self._total - step) / rate)} left"] if done else []
         shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:4]]
-        return "  ".join([self._title, f"{step}/{self._total}", f"{rate:.3g} step/s", f"{left} left", *shown]).strip()
+        return "  ".join([self._title, f"{step}/{self._total}", *speed, *shown]).strip()
 
     def _show(self, line: str, end: str) -> None:
         if end == "\r":
