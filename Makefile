@@ -13,7 +13,7 @@ train: $(READY)
 	bin/train --flagfile=quickstart.flags
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-jax: $(READY)
 	bin/test-jax

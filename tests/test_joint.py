@@ -123,7 +123,7 @@ def _trained(bit_cost, path=None):
     x = random.integers(60, 196, (64, 1, 1, 1)) + random.integers(-30, 31, (64, 4, 4, 3))
     x = x.astype(np.uint8)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    model.fit(x, epochs=50, batch_size=32, verbose=0)
+    model.fit(np.tile(x, (50, 1, 1, 1)), batch_size=32, verbose=0)
     bits = _numpy(Prior(quantizer.network).bits_per_code(model.encode(x))).mean()
     if path is not None:
         model.save(path)

@@ -124,7 +124,7 @@ def test_in_a_vqvae_it_learns_and_is_saved(tmp_path):
     )
     x = np.random.default_rng(0).integers(0, 256, (32, 2, 2, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 200)), jit_compile=False)
-    model.fit(x, epochs=100, batch_size=16, verbose=0)
+    model.fit(np.tile(x, (100, 1, 1, 1)), batch_size=16, verbose=0)
     assert np.square(_numpy(model.reconstruct(x)) - x).mean() < 0.5 * x.var()
     codes = _numpy(model.encode(x))
     bound = model.elbo(x)
