@@ -12,7 +12,7 @@ import pytest
 import vq_vae_tf
 
 ROOT = Path(vq_vae_tf.__file__).parent
-LEAVES = {"disk", "errors", "files", "version"}
+LEAVES = {"disk", "errors", "files", "option", "version"}
 LAYERS = [
     {"ops"},
     {"quantizers", "autoregressive", "modalities", "batches", "search"},
@@ -20,10 +20,11 @@ LAYERS = [
     {"hierarchy", "joint", "dynamics", "second_stage", "conversion", "compression", "windows"},
     {"plain_fit"},
     {"codes", "packed", "training", "evaluation", "serving"},
+    {"settings"},
     {"config"},
-    {"build_likelihood"},
-    {"build"},
-    {"build_audio"},
+    {"build_likelihood", "build_network"},
+    {"build_quantizer", "build_prior"},
+    {"build", "build_audio", "build_options"},
     {"pipeline"},
     {"commands"},
 ]
@@ -44,6 +45,8 @@ TENSORFLOW_FREE = (
     "plain_fit",
     "dynamics",
     "windows",
+    "option",
+    "settings",
     "config",
     "errors",
     "files",

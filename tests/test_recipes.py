@@ -10,9 +10,13 @@ import pytest
 
 from vq_vae_tf import build, build_audio
 from vq_vae_tf import config as config_lib
+from vq_vae_tf.build_options import prior_options, vqvae_options
+from vq_vae_tf.build_prior import build_dynamics, build_prior
+from vq_vae_tf.build_quantizer import GRID_QUANTIZERS
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.commands import command_line
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL
+from vq_vae_tf.quantizers import QUANTIZERS
 
 RECIPES = sorted(config_lib.recipes_directory().glob("*.flags"))
 STORED = {"cifar10": (32, 32, 3)}
@@ -35,9 +39,9 @@ def test_audio_recipe_builds(path):
     codes = vqvae.encode(keras.ops.zeros((1, config.audio.window)))
     assert tuple(codes.shape) == (1, config.audio.window // vqvae.encoder.hop)
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, tuple(codes.shape[1:]), None, 6, (), "", {})
-    prior = build.build_prior(config, manifest)
+    prior = build_prior(config, manifest)
     assert keras.ops.all(keras.ops.isfinite(prior.log_prob(codes, {"label": keras.ops.zeros((1,), "int32")})))
-    build.vqvae_options(config), build.prior_options(config)
+    vqvae_options(config), prior_options(config)
 
 
 @pytest.mark.parametrize("path", recipes_of("video"), ids=lambda p: p.stem)
@@ -48,10 +52,10 @@ def test_video_recipe_builds(path):
     codes = vqvae.encode(keras.ops.zeros((1, size, size, 3), "uint8"))
     length, past = config.video.clip_length, config.video.past_frames
     manifest = CodeManifest(1, vqvae.quantizer.num_codes, (length, *codes.shape[1:]), None, 0, (), "", {})
-    dynamics = build.build_dynamics(config, manifest, 5)
+    dynamics = build_dynamics(config, manifest, 5)
     given = {"past": keras.ops.repeat(codes[:, None], past, axis=1), "actions": keras.ops.zeros((1, past), "int32")}
     assert keras.ops.all(keras.ops.isfinite(dynamics.log_prob(codes, given)))
-    build.vqvae_options(config), build.prior_options(config)
+    vqvae_options(config), prior_options(config)
 
 
 def vqvae_of(config, shape):
@@ -82,10 +86,10 @@ def test_recipe_builds(path):
     manifest = CodeManifest(
         1, quantizer.num_codes, code_shape, quantizer.num_codebooks, 10, (), "", {}, quantizer.layout
     )
-    prior = build.build_prior(config, manifest)
+    prior = build_prior(config, manifest)
     nats = prior.log_prob(codes, {"label": keras.ops.zeros((1,), "int32")})
     assert keras.ops.all(keras.ops.isfinite(nats))
-    build.vqvae_options(config), build.prior_options(config)
+    vqvae_options(config), prior_options(config)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -100,7 +104,7 @@ def test_recipe_says_what_it_is(path):
     assert f"bin/train --flagfile={path.name}" in dict(fields)["Command:"]
 
 
-@pytest.mark.parametrize("name", [*build.QUANTIZERS, *build.GRID_QUANTIZERS])
+@pytest.mark.parametrize("name", [*QUANTIZERS, *GRID_QUANTIZERS])
 def test_every_quantizer_can_be_asked_for(name):
     values = {
         "quantizer": name,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vq_vae_tf import build
+from vq_vae_tf.build_options import vqvae_options
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing, sha256_of, write_json
@@ -33,7 +34,7 @@ def pack(run: Run) -> str:
         UserError: what `plain_fit` does not do was asked for.
     """
     config, folder = run.config, folder_of(run)
-    options = build.vqvae_options(config)
+    options = vqvae_options(config)
     if config.data.modality != "image" or options.weight_decay or options.weight_ema:
         raise UserError(
             "Only image models without --weight_decay and --weight_ema are handed over; train with bin/train, or "
@@ -91,7 +92,7 @@ def take_back(run: Run) -> str:
         raise UserError(
             f"{folder / WEIGHTS} is of another model than --workdir={run.directory}; pack again."
         ) from error
-    options = build.vqvae_options(run.config)
+    options = vqvae_options(run.config)
     result = TrainResult(
         steps=options.steps,
         digest=weights_digest(model),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from vq_vae_tf import build
+from vq_vae_tf.build_prior import build_prior
 from vq_vae_tf.codes import CodeData, CodeManifest, write_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
@@ -102,7 +102,7 @@ class Modality(ABC):
 
     def build_prior(self, config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:
         """The prior over the codes that the manifest describes."""
-        return build.build_prior(config, manifest, precision)
+        return build_prior(config, manifest, precision)
 
     def prior_start(self, run: Run) -> Callable[[Any], None]:
         """What gives a new prior more than chance to start from, asked for outside a strategy's scope; here nothing."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from vq_vae_tf import build
+from vq_vae_tf.build_options import prior_options, vqvae_options
 from vq_vae_tf.codes import MANIFEST, CodeData, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
@@ -45,7 +45,7 @@ def stage_names(stages: str) -> tuple[str, ...]:
 def run_stages(config: Config) -> Run:
     """Runs the stages that the config asks for, in order, and says on stderr what each one did."""
     names = stage_names(config.run.stages)
-    build.vqvae_options(config), build.prior_options(config)  # wrong ones are refused before any work
+    vqvae_options(config), prior_options(config)  # wrong ones are refused before any work
     if "export" in names:
         new_version(config.run.workdir, config.export.export_name, None)
     strategy = make_strategy(config.run.strategy)
@@ -91,7 +91,7 @@ def train_vqvae(run: Run, strategy: tf.distribute.Strategy) -> str:
     result = train(
         started,
         lambda **where: data.training_batches(seed=config.run.seed, augment=config.data.augment, **where),
-        build.vqvae_options(config),
+        vqvae_options(config),
         run.vqvae,
         seed=config.run.seed,
         strategy=strategy,
@@ -149,7 +149,7 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     result = train(
         started,
         lambda **where: run.modality.prior_batches(config, codes, config.run.seed + 1, **where),
-        build.prior_options(config),
+        prior_options(config),
         run.prior,
         seed=config.run.seed + 1,
         strategy=strategy,

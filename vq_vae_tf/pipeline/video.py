@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf import build
+from vq_vae_tf.build_prior import build_dynamics
 from vq_vae_tf.codes import MANIFEST, CodeData, CodeManifest, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics
@@ -87,7 +88,7 @@ class VideoModality(Modality):
 
     def build_prior(self, config: Config, manifest: CodeManifest, precision: str = "float32") -> Dynamics:
         """The next frame given those before it; the manifest's classes are the actions."""
-        return build.build_dynamics(config, manifest, len(manifest.class_names), precision)
+        return build_dynamics(config, manifest, len(manifest.class_names), precision)
 
     def prior_start(self, run: Run) -> Callable[[Any], None]:
         """What moves starts as what each code looks like."""

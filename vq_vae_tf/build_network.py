@@ -1,0 +1,24 @@
+"""From a config to the autoregressive network over codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vq_vae_tf.autoregressive import NETWORKS
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+
+
+def prior_network(config: Config, **sizes: Any) -> Any:
+    """The autoregressive network that `--prior` names, as wide and deep as the flags say."""
+    check_network(config)
+    prior = config.prior
+    network = NETWORKS[prior.prior]
+    return network(**{"features": prior.prior_units, "num_layers": prior.prior_layers, "name": "network", **sizes})
+
+
+def check_network(config: Config) -> None:
+    """Raises: UserError for a `--prior` that is not known."""
+    name = config.prior.prior
+    if name not in NETWORKS:
+        raise UserError(f"--prior={name} is not known; choose one of {', '.join(NETWORKS)}.")

@@ -1,0 +1,49 @@
+"""From a config to how its models are trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vq_vae_tf.build_network import check_network
+from vq_vae_tf.build_prior import check_dynamics
+from vq_vae_tf.config import Config
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.training.options import TrainingOptions
+
+
+def vqvae_options(config: Config) -> TrainingOptions:
+    """How the VQ-VAE is trained."""
+    return _training_options(config, config.training, "")
+
+
+def prior_options(config: Config) -> TrainingOptions:
+    """How the prior is trained. Raises: UserError also for a `--prior` that the modality has not."""
+    (check_dynamics if config.data.modality == "video" else check_network)(config)
+    return _training_options(config, config.prior, "prior_")
+
+
+_SCHEDULED = (
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "weight_decay",
+    "clip_norm",
+    "weight_ema",
+)
+
+
+def _training_options(config: Config, section: Any, prefix: str) -> TrainingOptions:
+    run = config.run
+    scheduled = {name: getattr(section, prefix + name) for name in _SCHEDULED}
+    try:
+        return TrainingOptions(
+            **scheduled,
+            jit=run.jit,
+            log_every=run.log_every,
+            checkpoint_every=run.checkpoint_every,
+            summary_every=run.checkpoint_every,
+        )
+    except UserError as error:
+        raise UserError(str(error).replace("--", f"--{prefix}")) from error
