@@ -24,3 +24,8 @@ def test_known_distributions():
     counts = np.array([[5, 5, 5, 5], [7, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], "float32")
     np.testing.assert_allclose(ops.convert_to_numpy(entropy_bits(counts)), [2, 0, 1, 0], atol=1e-6)
     np.testing.assert_allclose(ops.convert_to_numpy(perplexity(counts)), [4, 1, 2, 1], rtol=1e-6)
+
+
+def test_no_entropy_is_shown_without_a_sign():
+    for counts in ([7, 0, 0], [0, 0, 0], [5]):
+        assert not np.signbit(np.asarray(entropy_bits(np.array(counts))))

@@ -23,7 +23,7 @@ RATE, WINDOW = 4000, 256
 SMALL = (
     "units=16 residual_units=8 residual_blocks=1 num_embeddings=16 embedding_dim=8 steps=12 batch_size=4 prior=wavenet "
     "prior_units=8 prior_layers=2 prior_steps=6 prior_batch_size=4 prior_warmup_steps=2 eval_batch_size=4 log_every=5 "
-    "checkpoint_every=10 learning_rate=1e-3 audio_strides=2,2,4 wavenet_units=8 wavenet_layers=4 wavenet_cycle=2 "
+    "checkpoint_every=10 learning_rate=1e-3 audio_strides=2,2,4 wavenet_units=8 wavenet_layers=2 wavenet_cycle=2 "
     f"sample_rate={RATE} window={WINDOW} modality=audio audio_holdout=takes:1"
 )
 

@@ -20,7 +20,7 @@ def entropy_bits(counts: Any) -> Any:
     counts = ops.cast(counts, "float32")
     total = ops.sum(counts, axis=-1, keepdims=True)
     p = counts / ops.maximum(total, 1e-30)
-    nats = -ops.sum(p * ops.log(ops.maximum(p, 1e-30)), axis=-1)
+    nats = 0.0 - ops.sum(p * ops.log(ops.maximum(p, 1e-30)), axis=-1)  # a minus alone would make -0.0 of one code
     return ops.clip(nats, 0.0, math.log(counts.shape[-1])) / math.log(2.0)
 
 
