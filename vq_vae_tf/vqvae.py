@@ -159,8 +159,6 @@ class VQVAE(keras.Model):
         Targets are ignored, x is its own. Raises: ValueError for sample weights.
         """
         del y
-        if not training and hasattr(self.quantizer, "count"):
-            self.quantizer.count(self.encode(x))
         observed = self.observed(x)
         loss = ops.mean(self.likelihood.loss(y_pred, observed, training=training)) / _dimensions(observed)
         return fit_loss(self, sum(of_this_replica(self.losses), loss), sample_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from typing import Any, NamedTuple
 
 import keras
@@ -61,6 +62,7 @@ class Quantizer(keras.layers.Layer):
         self._require("num_codebooks", num_codebooks, num_codebooks is None or num_codebooks >= 1, "None or at least 1")
         self.num_codes, self.embedding_dim, self.num_codebooks = num_codes, embedding_dim, num_codebooks
         self.supports_masking = True
+        self._seen = _Seen()
         self._usage = CodeUsage(self)
 
     def _require(self, name: str, value: Any, holds: bool, expected: str) -> None:
@@ -138,21 +140,22 @@ class Quantizer(keras.layers.Layer):
         batch = Batch(rows, valid, training, training and self.trainable)
         quantized = self._quantize(vectors, batch)
         self.add_loss(quantized.loss)
+        self._seen.put((quantized.codes, valid))
         if batch.training:
-            weights = self._weights(quantized, valid)
+            self._seen.take()
+            weights = self._weights(quantized.used, valid)
             counts = replica_sum(code_histogram(quantized.codes, weights, self.num_codes))
             self.code_counts.assign_add(counts)
             if batch.learning:
                 self._learn(ops.stop_gradient(vectors), quantized.codes, weights, counts)
         return ops.cast(ops.reshape(quantized.output, ops.shape(z)), z.dtype)
 
-    def _weights(self, quantized: Quantized, valid: Any) -> Any:
+    def _weights(self, used: Any | None, valid: Any) -> Any:
         """1 where a code counts, 0 where not, the shape of the codes."""
         valid = ops.cast(valid, "float32")
         if self.num_codebooks is None:
             return valid
-        used = ops.ones((self.num_codebooks,)) if quantized.used is None else quantized.used
-        return valid[:, None] * used
+        return valid[:, None] * (ops.ones((self.num_codebooks,)) if used is None else used)
 
     def _rows(self, z: Any, mask: Any) -> Any | None:
         if mask is None:
@@ -260,28 +263,53 @@ class Quantizer(keras.layers.Layer):
         """float32 `[num_codes, dim]`, or `[num_codebooks, num_codes, dim]`."""
         raise NotImplementedError
 
-    def count(self, codes: Any) -> None:
-        """Counts codes, as of `encode`, for the metrics, as those of training batches are: what evaluation asks for."""
-        flat = ops.reshape(codes, (-1,) if self.num_codebooks is None else (-1, ops.shape(codes)[-1]))
-        ones = ops.ones(ops.shape(flat), "float32")
-        self.code_counts.assign_add(replica_sum(code_histogram(flat, ones, self.num_codes)))
+    def count_seen(self) -> None:
+        """Counts the codes of the last call, if it was not of training and they have not been: see `CodeUsage`."""
+        seen = self._seen.take()
+        if seen is None:
+            return
+        codes, valid = seen
+        try:
+            counts = replica_sum(code_histogram(codes, self._weights(None, valid), self.num_codes))
+        except Exception:  # each backend has its own error for a tensor of a graph that is done
+            return
+        self.code_counts.assign_add(counts)
 
     def reset_code_counts(self) -> None:
         """Starts counting anew."""
+        self._seen.take()
         if self.built:
             self.code_counts.assign(ops.zeros(self.code_counts.shape, "float32"))
 
 
+class _Seen:
+    """The codes of the last call, kept apart by thread: that is how replicas are traced, one beside the other."""
+
+    def __init__(self) -> None:
+        self._of_thread: dict[int, tuple[Any, Any]] = {}
+
+    def put(self, seen: tuple[Any, Any]) -> None:
+        """Keeps codes and which of them count."""
+        self._of_thread[threading.get_ident()] = seen
+
+    def take(self) -> tuple[Any, Any] | None:
+        """What was kept, once."""
+        return self._of_thread.pop(threading.get_ident(), None)
+
+
 class CodeUsage(keras.metrics.Metric):
-    """What `fit` shows of a quantizer's training batches since the epoch began, means over its codebooks.
+    """What `fit` and `evaluate` show of a quantizer's batches since the epoch began, means over its codebooks.
 
     `perplexity`; `codes_in_use`; `dead_codes`, the others; `code_bits`, the entropy of the codes: bits that one costs
     without a prior that knows its neighbours. The histogram itself is the layer's `code_counts`. A layer with a name
     of its own puts it in front (`top_perplexity`), so that several in one model do not hide each other.
 
-    NaN before anything was counted, as in the evaluation of a model that is no `VQVAE`: a layer cannot tell evaluation
-    from serving, and must not count there. On the JAX backend the counts are out of reach inside the compiled step:
-    the numbers appear at the end of the epoch, and not for evaluation.
+    A layer cannot tell evaluation from serving, and must not count there; but evaluation asks for numbers after every
+    batch, and serving never does. So codes of a call that is not of training are counted when they are asked for. (Of
+    a layer that a model calls twice those of the second call.)
+
+    NaN before anything was counted. On the JAX backend the counts are out of reach inside the compiled step: the
+    numbers appear at the end of the epoch, and not for evaluation.
     """
 
     NUMBERS = ("perplexity", "codes_in_use", "dead_codes", "code_bits")
@@ -299,6 +327,7 @@ class CodeUsage(keras.metrics.Metric):
         if not quantizer.built or getattr(quantizer.code_counts, "_value", None) is None:
             values = [ops.full((), math.nan)] * len(self.NUMBERS)
         else:
+            quantizer.count_seen()
             counts = ops.convert_to_tensor(quantizer.code_counts)
             unknown = ops.where(ops.sum(counts) > 0.0, 0.0, math.nan)
             each = perplexity(counts)
