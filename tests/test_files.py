@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import visible_files
 
 
@@ -23,3 +26,15 @@ def test_files_are_found_through_links_and_a_link_to_a_folder_above_ends(tmp_pat
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         visible_files(tmp_path / "none")
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "café.png").touch()
+    assert [path.name for path in visible_files(tmp_path)] == ["café.png"]
+    latin = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    try:
+        open(latin, "wb").close()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(UserError, match=r"caf\\xe9\.png': the name is not UTF-8; rename"):
+        visible_files(tmp_path)

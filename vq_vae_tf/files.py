@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vq_vae_tf.errors import UserError
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -56,10 +58,18 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raises: UserError for a path that is not UTF-8, which TensorFlow cannot be told."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{os.fsencode(path)!r}: the name is not UTF-8; rename what is called so.") from None
+
+
 def visible_files(root: str | os.PathLike[str]) -> list[Path]:
     """Every file below `root`, through symbolic links too, in no order; nothing whose name, or folder's, is hidden.
 
-    A link to a folder that it lies in is not followed.
+    A link to a folder that it lies in is not followed. Raises: UserError for a name that is no text.
     """
     found: list[Path] = []
 
@@ -67,13 +77,15 @@ def visible_files(root: str | os.PathLike[str]) -> list[Path]:
         real = os.path.realpath(folder)
         if real in above:
             return
-        for entry in os.scandir(folder):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                walk(Path(entry.path), above | {real})
-            elif entry.is_file():
-                found.append(Path(entry.path))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                check_name(entry.path)
+                if entry.is_dir():
+                    walk(Path(entry.path), above | {real})
+                elif entry.is_file():
+                    found.append(Path(entry.path))
 
     walk(Path(root), frozenset())
     return found

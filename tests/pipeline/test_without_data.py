@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.config import recipes_directory, replace
+from vq_vae_tf.pipeline.image import ImageModality
+from vq_vae_tf.pipeline.run import read_flagfile, start_run
+
 pytestmark = pytest.mark.slow
 
 
@@ -74,3 +78,13 @@ def test_what_was_refused_is_not_held_against_the_next_command(command, small, p
     (data / "b").rename(data / "c")
     command("train", *typed)
     assert json.loads((tmp_path / "run" / "data.json").read_text())["class_names"] == ["a", "c"]
+
+
+def test_data_is_opened_once_for_a_run(small, pictures, tmp_path, monkeypatch):
+    opened, open_data = [], ImageModality.open_data
+    monkeypatch.setattr(ImageModality, "open_data", lambda self, config: opened.append(1) or open_data(self, config))
+    config = read_flagfile(recipes_directory() / "smoke.flags")
+    run = start_run(replace(config, dataset=f"folder:{pictures}", workdir=str(tmp_path / "run")))
+    assert run.data.sizes["train"] > 0
+    assert run.config.model.data_variance > 0
+    assert opened == [1]

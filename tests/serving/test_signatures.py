@@ -155,6 +155,9 @@ def test_encode_png_takes_pictures_of_any_size_and_kind(signatures, vqvae, image
         ("sample", {"temperature": np.float32("nan")}, "temperature: expected a finite number above 0"),
         ("complete", {"keep_mask": np.full((1, 2, 2), 2, np.int32)}, r"keep_mask: expected integers in 0\.\.1"),
         ("complete", {"label": np.array([-1], np.int32)}, r"label: expected integers in 0\.\.2"),
+        ("complete", {"label": np.array([0, 1], np.int32)}, "label and image: expected as many of one as of the other"),
+        ("complete", {"keep_mask": np.zeros((2, 2, 2), np.int32)}, "keep_mask and image: expected as many of one as"),
+        ("log_prob", {"codes": np.zeros((2, 2, 2), np.int32)}, "label and codes: expected as many of one as of"),
         ("encode_png", {"image_bytes": np.array([b"no picture"])}, "image"),
     ],
 )

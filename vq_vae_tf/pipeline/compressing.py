@@ -111,8 +111,12 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
         files += [(str(file.relative_to(path)) if path.is_dir() else file.name, file) for file in found]
     if not files:
         raise UserError(f"--input={','.join(inputs)} holds no file; give pictures.")
-    pictures = np.stack([read_picture(file, shape, "--input") for _, file in files])
-    return tuple(name for name, _ in files), pictures
+    progress, pictures = Progress(len(files), "read"), []
+    for _, file in files:
+        pictures.append(read_picture(file, shape, "--input"))
+        progress.update(len(pictures), {})
+    progress.close()
+    return tuple(name for name, _ in files), np.stack(pictures)
 
 
 def _batches(rows: Any, title: str) -> Iterator[Any]:

@@ -148,7 +148,9 @@ def start_run(config: Config) -> Run:
         return _reopen(run)
     if config.model.data_variance == 0.0:
         config = config_lib.replace(config, data_variance=run.modality.measure_variance(run.data))
-    run = Run(config, directory)
+        measured = Run(config, directory)
+        measured.__dict__["data"] = run.data  # read once: the variance says nothing of the data
+        run = measured
     with writing(run.config_file):
         write_text(run.config_file, config_lib.to_flagfile(config))
     return run

@@ -10,7 +10,7 @@ import tensorflow as tf
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
 from vq_vae_tf.quantizers.codings import draws_codes
-from vq_vae_tf.serving.checks import in_range, of_shape, positive
+from vq_vae_tf.serving.checks import as_many, in_range, of_shape, positive
 
 Answer = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Answer], list[tf.TensorSpec]]
@@ -133,15 +133,19 @@ class ImageEndpoints:
         """Keeps the codes of the image where `keep_mask` `[batch, *grid]` is 1, draws them where it is 0."""
         codes = self._encoded(image)
         keep = in_range(of_shape(keep_mask, (None, *self.grid), "keep_mask"), 2, "keep_mask")
+        keep = as_many(keep, codes, "keep_mask and image")
         if self.num_codebooks is not None:
             keep = tf.broadcast_to(keep[..., None], tf.shape(codes))
-        label = tf.zeros(tf.shape(image)[:1], tf.int32) if label is None else self._checked_label(label)
+        if label is None:
+            label = tf.zeros(tf.shape(image)[:1], tf.int32)
+        else:
+            label = as_many(self._checked_label(label), codes, "label and image")
         return self._drawn(seed, label, temperature, codes, keep)
 
     def log_prob(self, codes: tf.Tensor, label: tf.Tensor | None = None) -> Answer:
         """log p(codes) in nats, float32 `[batch]`."""
         codes = self._checked_codes(codes)
-        condition = None if label is None else {"label": self._checked_label(label)}
+        condition = None if label is None else {"label": as_many(self._checked_label(label), codes, "label and codes")}
         return {"log_prob": self.prior.log_prob(codes, condition)}
 
     def _drawn(

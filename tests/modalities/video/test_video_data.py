@@ -84,6 +84,15 @@ def test_names_that_differ_in_zeros_or_have_no_number_have_an_order_too(tmp_path
         assert frames == [written.index(name) for name in ordered]
 
 
+def test_a_hidden_file_is_no_frame(tmp_path):
+    for number in range(2):
+        episode(tmp_path / f"e{number}", 4, 7, ["up"] * 4)
+        (tmp_path / f"e{number}" / "._1.png").write_bytes(b"what a file manager leaves")
+    for split in ("train", "test"):
+        ((frames, *_), _) = values(open_video_data(f"folder:{tmp_path}", clip_length=4), split)
+        assert np.subtract(frames, frames[0]).tolist() == list(range(4))
+
+
 def test_episodes_follow_the_numbers_in_their_names(tmp_path):
     for number in range(1, 13):
         episode(tmp_path / f"e{number}", 2, 10 * number, ["up"])

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import replacing
+from vq_vae_tf.files import check_name, replacing
 from vq_vae_tf.modalities.audio.resample import resample
 
 CODECS = {".wav", ".flac", ".ogg", ".mp3"}
@@ -25,6 +25,7 @@ def read_sound(path: Path, rate: int) -> np.ndarray:
     Raises:
         UserError: no such file, an unknown ending, a broken header, no samples, or samples that are no numbers.
     """
+    check_name(path)
     suffix = path.suffix.lower()
     if not path.is_file():
         raise UserError(f"{path}: no such file, expected a sound.")

@@ -13,6 +13,7 @@ from absl import logging
 
 from vq_vae_tf.batches import ArrayStore, Batch, ReadingStore, Store
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import check_name
 from vq_vae_tf.modalities.image import source
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
 
@@ -70,6 +71,7 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int, int], flag
 
     Raises: UserError naming `flag` when it is no readable picture, or images of that shape are no squares.
     """
+    check_name(path)
     try:
         decoded = decode_rgb(tf.io.read_file(str(path)))
     except tf.errors.OpError as error:
