@@ -61,6 +61,7 @@ def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     assert scores["code_bits_per_second"] == 4 * RATE / 16
     assert (workdir / "report.html").read_text().count("<audio") == 2 * 4 + 2
     assert read_sound(workdir / "samples" / "samples-low.wav", RATE).shape == (WINDOW,)
+    monkeypatch.setattr(AudioModality, "open_data", None)  # the data is not needed to speak
     assert (
         call(monkeypatch, sample, "sample", f"--workdir={workdir}", "--classes=low", f"--output={tmp_path}/a.wav") == 0
     )
@@ -74,10 +75,6 @@ def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     assert call(monkeypatch, convert, "convert", *asked, "--speaker=low") == 0
     assert read_sound(said, RATE).shape == (420,)
     assert call(monkeypatch, convert, "convert", *asked, "--speaker=eve") == 2
-    monkeypatch.setattr(AudioModality, "open_data", None)  # the data is not needed to speak
-    again = tmp_path / "again.wav"
-    assert call(monkeypatch, convert, "convert", *asked, "--speaker=low", f"--output={again}") == 0
-    assert again.read_bytes() == said.read_bytes()
     model = tf.saved_model.load(str(workdir / "export" / "model" / "1"))
     x = tf.random.stateless_uniform((1, 331), (1, 2), -0.5, 0.5)
     speaker = tf.constant([1])

@@ -18,6 +18,8 @@ from vq_vae_tf.modalities.image import source
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
 
 _LOG_EVERY = 20_000
+_TOGETHER = 64
+"""Pictures of one size that come from TensorFlow in one go: it takes longer to ask for one than to decode it."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,11 @@ def read_pictures(paths: Sequence[str], image_size: int) -> Pictures:
     """Decodes every file once. Raises: UserError when none is readable, or their sizes differ and image_size is 0."""
     decoded = tf.data.Dataset.from_tensor_slices(list(paths)).enumerate()
     decoded = decoded.map(lambda row, path: (row, _read(path, image_size)), tf.data.AUTOTUNE).ignore_errors()
+    together = decoded.batch(_TOGETHER if image_size else 1).as_numpy_iterator()
     readable = np.zeros(len(paths), bool)
     sizes: Counter[tuple[int, ...]] = Counter()
     pixels: np.ndarray | None = None
-    for row, image in decoded.as_numpy_iterator():
+    for row, image in (one for rows, images in together for one in zip(rows, images, strict=True)):
         if not sizes and len(paths) * image.nbytes <= source.IN_MEMORY_BYTES:
             pixels = np.empty((len(paths), *image.shape), np.uint8)
         sizes[image.shape] += 1
