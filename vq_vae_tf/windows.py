@@ -12,9 +12,13 @@ WINDOW_SEED = 0x3C6EF373
 """From the seed of one window to that of the next."""
 
 
-def new_in_a_window(window: int) -> int:
-    """How many codes a window adds to those before it: what is left of it behind the later half of the last one."""
-    return window - window // 2
+LONGEST = 600.0
+"""Seconds of a sound that may be asked for at once."""
+
+
+def added(codes: Tensor) -> Tensor:
+    """What a window `[batch, window]` has behind the later half of the one before, with which it begins."""
+    return codes[:, codes.shape[1] // 2 :]
 
 
 def next_window(prior: Any, codes: Tensor, number: Any, seed: Any, *given: Any) -> Tensor:
@@ -30,7 +34,7 @@ def next_window(prior: Any, codes: Tensor, number: Any, seed: Any, *given: Any) 
         seed: that of the whole sequence.
         given: condition, temperature, top_k and top_p of `Prior.sample`.
     """
-    later = codes[:, new_in_a_window(codes.shape[1]) :]
+    later = codes[:, codes.shape[1] - codes.shape[1] // 2 :]
     return prior.sample(ops.shape(codes)[0], seed + number * WINDOW_SEED, *given, given=later)
 
 

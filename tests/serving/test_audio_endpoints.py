@@ -13,7 +13,8 @@ from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.speaking import draw_long
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.serving.audio import LONGEST, AudioEndpoints
+from vq_vae_tf.serving.audio import AudioEndpoints
+from vq_vae_tf.windows import LONGEST
 
 SPEAKERS, TIME, RATE = 3, 37, 100
 

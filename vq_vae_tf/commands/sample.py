@@ -19,8 +19,6 @@ SUMMARY = """
     bin/sample --workdir=runs/fsdd --classes=theo --seconds=10    a WAV file for each speaker
     bin/sample --workdir=runs/vizdoom_video --actions=forward*6,left*4     imagines a film, as GIF and contact sheet
 """
-LONGEST = 600.0
-"""Seconds of a sound that is drawn."""
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "samples_per_class"))
 EXTRA = (
     ExtraFlag("output", str, "", "the file to write, of sounds how their names begin; empty: in samples/ of the run"),
@@ -52,8 +50,6 @@ def run(argv: list[str]) -> None:
         raise UserError("--temperatures has no number; give some above 0, such as 0.8,1.0, or leave it out.")
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
-    if not 0.0 <= flag["seconds"] <= LONGEST or ("seconds" in values.present and not flag["seconds"]):
-        raise UserError(f"--seconds={flag['seconds']:g} is no length; give a number above 0 and at most {LONGEST:g}.")
     if flag["typical_of"] < 1:
         raise UserError(f"--typical_of={flag['typical_of']} futures cannot be drawn; give at least 1.")
     if not 0.0 <= flag["keep"] <= 1.0:
@@ -64,7 +60,10 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.modality import Draw, SampleRequest
     from vq_vae_tf.pipeline.run import open_run
+    from vq_vae_tf.windows import LONGEST
 
+    if not 0.0 <= flag["seconds"] <= LONGEST or ("seconds" in values.present and not flag["seconds"]):
+        raise UserError(f"--seconds={flag['seconds']:g} is no length; give a number above 0 and at most {LONGEST:g}.")
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
     kind, known = run_.config.data.modality, run_.modality.sample_flags
     strangers = [item.name for item in OF_A_MODALITY if item.name not in known]

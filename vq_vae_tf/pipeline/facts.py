@@ -18,8 +18,8 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        facts = error
+    except (OSError, ValueError):
+        facts = None
     if not isinstance(facts, dict):
         raise UserError(f"{path} is damaged; remove it: the data set itself is then opened for what it said.")
     return facts

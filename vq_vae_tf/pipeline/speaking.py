@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.pipeline.decoding import draws
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import class_labels, draw_codes, seed_tensor
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.vqvae import VQVAE
-from vq_vae_tf.windows import by_windows, new_in_a_window, next_window
+from vq_vae_tf.windows import added, by_windows, next_window
 
 
 @lru_cache(maxsize=2)
@@ -24,7 +25,7 @@ def decoder(vqvae: VQVAE) -> Callable[[Any, Any], tf.Tensor]:
     def decode(codes: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(vqvae.decode(codes, {"label": label}), -1.0, 1.0)
 
-    looping = hasattr(vqvae.likelihood, "network")
+    looping = draws(vqvae)
     return tf.function(decode, reduce_retracing=not looping, autograph=False, jit_compile=looping)
 
 
@@ -40,7 +41,7 @@ def drawn_sounds(
     speakers, samples = list(labels.values()), max(1, round(seconds * run.known.rate)) if seconds else run.known.window
     codes, decode = draw_long(prior, speakers, draw, -(-samples // hop)), decoder(vqvae)
     who = tf.constant(speakers, tf.int32)
-    if hasattr(vqvae.likelihood, "network"):
+    if draws(vqvae):
         sounds = by_windows(decode, tf.constant(codes), who, run.known.window // hop)
     else:
         sounds = decode(tf.constant(codes), who)
@@ -50,12 +51,12 @@ def drawn_sounds(
 def draw_long(prior: Prior, labels: list[int], draw: Draw, length: int) -> np.ndarray:
     """Codes int32 `[batch, length]`, window by window, as an export draws them."""
     codes = last = draw_codes(prior, labels, draw)
-    window, number = last.shape[1], 0
+    number = 0
     settings = seed_tensor(draw.seed), tf.constant(labels, tf.int32), tf.constant(draw.temperature, tf.float32)
     while codes.shape[1] < length:
         number += 1
         last = _compiled(prior, draw.top_k, draw.top_p)(tf.constant(last), tf.constant(number), *settings).numpy()
-        codes = np.concatenate([codes, last[:, window - new_in_a_window(window) :]], axis=1)
+        codes = np.concatenate([codes, added(last)], axis=1)
     return codes[:, :length]
 
 

@@ -14,11 +14,9 @@ from vq_vae_tf.serving.checks import as_many, at_most, in_range, of_shape, posit
 from vq_vae_tf.serving.export import on_cpu, write_verified
 from vq_vae_tf.serving.image import Answer, Endpoint
 from vq_vae_tf.serving.versions import new_version
-from vq_vae_tf.windows import by_windows, new_in_a_window, next_window
+from vq_vae_tf.windows import LONGEST, added, by_windows, next_window
 
 EXAMPLES = 2
-LONGEST = 600.0
-"""Seconds that one request may ask for."""
 _INTEGERS = tf.TensorSpec((None,), tf.int32)
 
 
@@ -102,11 +100,11 @@ class AudioEndpoints:
 
     def _codes(self, frames: tf.Tensor, *settings: tf.Tensor) -> tf.Tensor:
         """`frames` codes, window by window."""
-        first, added = self._first(*settings), new_in_a_window(self.window)
+        first = self._first(*settings)
 
         def go_on(number: tf.Tensor, last: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, ...]:
             window = self._next(last, number, *settings)
-            return number + 1, window, tf.concat([codes, window[:, self.window - added :]], axis=1)
+            return number + 1, window, tf.concat([codes, added(window)], axis=1)
 
         _, _, codes = tf.while_loop(
             lambda number, last, codes: tf.shape(codes)[1] < frames,
