@@ -7,7 +7,7 @@ import os
 import pytest
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import visible_files
+from vq_vae_tf.files import visible_entries, visible_files
 
 
 def test_files_are_found_through_links_and_a_link_to_a_folder_above_ends(tmp_path):
@@ -38,3 +38,5 @@ def test_a_name_that_is_no_text_is_told(tmp_path):
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(UserError, match=r"caf\\xe9\.png': the name is not UTF-8; rename"):
         visible_files(tmp_path)
+    with pytest.raises(UserError, match="the name is not UTF-8; rename"):
+        visible_entries(tmp_path)

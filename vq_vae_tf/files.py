@@ -66,6 +66,14 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise UserError(f"{os.fsencode(path)!r}: the name is not UTF-8; rename what is called so.") from None
 
 
+def visible_entries(folder: Path) -> list[Path]:
+    """Files and folders in a folder, by name, but for hidden ones. Raises: UserError for a name that is no text."""
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in found:
+        check_name(path)
+    return found
+
+
 def visible_files(root: str | os.PathLike[str]) -> list[Path]:
     """Every file below `root`, through symbolic links too, in no order; nothing whose name, or folder's, is hidden.
 
@@ -77,15 +85,11 @@ def visible_files(root: str | os.PathLike[str]) -> list[Path]:
         real = os.path.realpath(folder)
         if real in above:
             return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                check_name(entry.path)
-                if entry.is_dir():
-                    walk(Path(entry.path), above | {real})
-                elif entry.is_file():
-                    found.append(Path(entry.path))
+        for entry in visible_entries(folder):
+            if entry.is_dir():
+                walk(entry, above | {real})
+            elif entry.is_file():
+                found.append(entry)
 
     walk(Path(root), frozenset())
     return found

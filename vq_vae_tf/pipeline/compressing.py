@@ -22,7 +22,7 @@ from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.loading import model_digests, trained_pair
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.training.progress import Progress
+from vq_vae_tf.training.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 BATCH = 64
@@ -111,21 +111,15 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
         files += [(str(file.relative_to(path)) if path.is_dir() else file.name, file) for file in found]
     if not files:
         raise UserError(f"--input={','.join(inputs)} holds no file; give pictures.")
-    progress, pictures = Progress(len(files), "read"), []
-    for _, file in files:
-        pictures.append(read_picture(file, shape, "--input"))
-        progress.update(len(pictures), {})
-    progress.close()
-    return tuple(name for name, _ in files), np.stack(pictures)
+    pictures = np.stack([read_picture(file, shape, "--input") for _, file in shown(files, len(files), "read")])
+    return tuple(name for name, _ in files), pictures
 
 
 def _batches(rows: Any, title: str) -> Iterator[Any]:
     """`BATCH` rows at a time, and how far that is."""
-    progress = Progress(-(-len(rows) // BATCH), title)
-    for step, start in enumerate(range(0, len(rows), BATCH)):
+    starts = range(0, len(rows), BATCH)
+    for start in shown(starts, len(starts), title):
         yield rows[start : start + BATCH]
-        progress.update(step + 1, {})
-    progress.close()
 
 
 def _file_names(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.speaking import decoder
-from vq_vae_tf.training.progress import Progress
+from vq_vae_tf.training.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 CHUNK = 1024
@@ -54,13 +54,11 @@ def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int =
     padded = np.pad(x.astype(np.float32), (0, frames * hop - len(x)))
     label = tf.constant([speaker], tf.int32)
     encode, out = _encoder(vqvae, padded, chunk * hop), []
-    progress = Progress(-(-frames // step), "convert")
-    for part, first in enumerate(range(0, frames, step)):
+    starts = range(0, frames, step)
+    for first in shown(starts, len(starts), "convert"):
         begin, end = max(0, first - context), min(frames, first + step + context)
         made: Any = decode(encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
         out.append(made[(first - begin) * hop : (min(first + step, frames) - begin) * hop])
-        progress.update(part + 1, {})
-    progress.close()
     return np.concatenate(out)[: len(x)]
 
 

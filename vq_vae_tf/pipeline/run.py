@@ -106,6 +106,12 @@ class Run:
         facts = read_facts(self.facts)
         return self.data if facts is None else self.modality.known(facts)
 
+    def with_variance(self, variance: float) -> Run:
+        """The run with the variance of its data known; data that are open stay so."""
+        run = Run(config_lib.replace(self.config, data_variance=variance), self.directory)
+        run.__dict__.update({name: value for name, value in self.__dict__.items() if name == "data"})
+        return run
+
     def note(self) -> None:
         """Notes what the models have to know of the data."""
         if not self.begun or not self.facts.exists():
@@ -147,19 +153,16 @@ def start_run(config: Config) -> Run:
     if run.config_file.exists() and run.begun:
         return _reopen(run)
     if config.model.data_variance == 0.0:
-        config = config_lib.replace(config, data_variance=run.modality.measure_variance(run.data))
-        measured = Run(config, directory)
-        measured.__dict__["data"] = run.data  # read once: the variance says nothing of the data
-        run = measured
+        run = run.with_variance(run.modality.measure_variance(run.data))
     with writing(run.config_file):
-        write_text(run.config_file, config_lib.to_flagfile(config))
+        write_text(run.config_file, config_lib.to_flagfile(run.config))
     return run
 
 
 def _reopen(run: Run) -> Run:
     old = read_flagfile(run.config_file)
     if run.config.model.data_variance == 0.0:
-        run = Run(config_lib.replace(run.config, data_variance=old.model.data_variance), run.directory)
+        run = run.with_variance(old.model.data_variance)
     changed = config_lib.differences(old, run.config)
     if changed:
         what = f"--workdir={run.directory} holds another run: {', '.join(changed)}"

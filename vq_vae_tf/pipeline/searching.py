@@ -16,7 +16,7 @@ from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.training.progress import Progress
+from vq_vae_tf.training.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 
@@ -72,8 +72,5 @@ def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.
     """Codes of every batch of the evaluation split."""
     split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
     total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
-    progress = Progress(total, "search")
-    for step, batch in enumerate(run.data.examples(split, size)):
+    for batch in shown(run.data.examples(split, size), total, "search"):
         yield code_of(batch).numpy()
-        progress.update(step + 1, {})
-    progress.close()

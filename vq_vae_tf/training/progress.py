@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TextIO, TypeVar
 
 SECONDS_BETWEEN_LINES = 30.0
+T = TypeVar("T")
 
 
 class Progress:
@@ -54,6 +55,15 @@ class Progress:
         else:
             self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def shown(items: Iterable[T], total: int, title: str) -> Iterator[T]:
+    """The items one by one, so many in all, and how far that is."""
+    progress = Progress(total, title)
+    for step, item in enumerate(items, start=1):
+        yield item
+        progress.update(step, {})
+    progress.close()
 
 
 def _duration(seconds: float) -> str:

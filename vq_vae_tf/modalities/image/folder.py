@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import visible_files
+from vq_vae_tf.files import visible_entries, visible_files
 from vq_vae_tf.modalities.image.pictures import read_pictures
 from vq_vae_tf.modalities.image.source import SPLITS, ImageData, OpenStore
 
@@ -63,7 +63,7 @@ def list_pictures(root: Path) -> list[Picture]:
     """Every file that may be a picture, ordered by name; all in "train" unless there are split folders."""
     if not root.is_dir():
         raise UserError(f"--dataset=folder:{root}: no such folder, expected one with pictures.")
-    folders = {path.name for path in _visible(root) if path.is_dir()}
+    folders = {path.name for path in visible_entries(root) if path.is_dir()}
     if "train" in folders and folders <= set(SPLITS):
         found = [picture for split in sorted(folders) for picture in _list_split(root, root / split, split)]
         if len({picture.label is None for picture in found}) > 1:
@@ -76,7 +76,7 @@ def list_pictures(root: Path) -> list[Picture]:
 
 
 def _list_split(root: Path, folder: Path, split: str) -> list[Picture]:
-    entries = _visible(folder)
+    entries = visible_entries(folder)
     classes = [path for path in entries if path.is_dir()]
     loose = [path for path in entries if path.is_file()]
     if not classes:
@@ -90,10 +90,6 @@ def _list_split(root: Path, folder: Path, split: str) -> list[Picture]:
         for label in classes
         for path in visible_files(label)
     ]
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _hold_out(pictures: list[Picture], root: Path, validation_size: int) -> list[Picture]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import check_name
+from vq_vae_tf.files import visible_entries
 from vq_vae_tf.modalities.image.pictures import read_pictures
 from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.video.files import SUFFIXES as FILM_SUFFIXES
@@ -78,9 +78,7 @@ def _episode_paths(root: Path) -> list[Path]:
         raise UserError(
             f"--dataset=folder:{root}: no such folder, expected one with a film or folder for each episode."
         )
-    shown = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    for path in shown:
-        check_name(path)
+    shown = visible_entries(root)
     films = [path for path in shown if path.is_file() and path.suffix.lower() in FILM_SUFFIXES]
     folders = [path for path in shown if path.is_dir()]
     if films and folders:
@@ -102,7 +100,7 @@ def _read_film(path: Path, clip_length: int, image_size: int) -> _Episode:
 
 def _read_episode(folder: Path, clip_length: int, image_size: int) -> _Episode:
     del image_size  # frames are read later, all at once
-    found = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.name[0] != "."]
+    found = [path for path in visible_entries(folder) if path.suffix.lower() in _SUFFIXES]
     frames = tuple(str(path) for path in sorted(found, key=lambda path: (_natural(path.stem), path.suffix)))
     _check_length(folder, len(frames), clip_length)
     return _Episode(folder.name, frames, _read_actions(folder / ACTIONS_FILE, len(frames)))
