@@ -8,6 +8,7 @@ from vq_vae_tf.build_network import check_network
 from vq_vae_tf.build_prior import check_dynamics
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.settings import SCHEDULED
 from vq_vae_tf.training.options import TrainingOptions
 
 
@@ -22,21 +23,9 @@ def prior_options(config: Config) -> TrainingOptions:
     return _training_options(config, config.prior, "prior_")
 
 
-_SCHEDULED = (
-    "steps",
-    "batch_size",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "weight_decay",
-    "clip_norm",
-    "weight_ema",
-)
-
-
 def _training_options(config: Config, section: Any, prefix: str) -> TrainingOptions:
     run = config.run
-    scheduled = {name: getattr(section, prefix + name) for name in _SCHEDULED}
+    scheduled = {name: getattr(section, prefix + name) for name in SCHEDULED}
     try:
         return TrainingOptions(
             **scheduled,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.option import check, option, options_of
@@ -190,20 +190,37 @@ class QuantizerConfig:
     levels: str = option("8,8,8", "of the finite-scalar quantizer: levels of each dimension, K is their product")
 
 
+SCHEDULED: dict[str, dict[str, Any]] = {
+    "steps": dict(text="training steps", minimum=1),
+    "batch_size": dict(text="examples in a step, over all replicas", minimum=1),
+    "learning_rate": dict(text="Adam's learning rate, at its peak", minimum=0.0),
+    "schedule": dict(text="the learning rate after the warm-up"),
+    "warmup_steps": dict(text="steps over which the learning rate rises from zero", minimum=0),
+    "weight_decay": dict(text="AdamW's decoupled weight decay", minimum=0.0),
+    "clip_norm": dict(text="gradients are scaled to at most this global norm; 0: not", minimum=0.0),
+    "weight_ema": dict(
+        text="decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0
+    ),
+}
+"""What the flags of both trainings mean, without their prefix."""
+
+
+def _scheduled(name: str, default: Any) -> Any:
+    return option(default, **SCHEDULED[name])
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Training of the VQ-VAE."""
 
-    steps: int = option(10_000, "training steps", minimum=1)
-    batch_size: int = option(32, "examples in a step, over all replicas", minimum=1)
-    learning_rate: float = option(3e-4, "Adam's learning rate, at its peak", minimum=0.0)
-    schedule: Literal["constant", "cosine", "linear"] = option("constant", "the learning rate after the warm-up")
-    warmup_steps: int = option(0, "steps over which the learning rate rises from zero", minimum=0)
-    weight_decay: float = option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
-    clip_norm: float = option(0.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
-    weight_ema: float = option(
-        0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0
-    )
+    steps: int = _scheduled("steps", 10_000)
+    batch_size: int = _scheduled("batch_size", 32)
+    learning_rate: float = _scheduled("learning_rate", 3e-4)
+    schedule: Literal["constant", "cosine", "linear"] = _scheduled("schedule", "constant")
+    warmup_steps: int = _scheduled("warmup_steps", 0)
+    weight_decay: float = _scheduled("weight_decay", 0.0)
+    clip_norm: float = _scheduled("clip_norm", 0.0)
+    weight_ema: float = _scheduled("weight_ema", 0.0)
 
 
 @dataclass(frozen=True)
@@ -220,16 +237,14 @@ class PriorConfig:
         "for codes of few dimensions",
     )
     prior_labels: bool = option(True, "condition on the class where the data has classes")
-    prior_steps: int = option(10_000, "training steps", minimum=1)
-    prior_batch_size: int = option(32, "examples in a step, over all replicas", minimum=1)
-    prior_learning_rate: float = option(1e-3, "Adam's learning rate, at its peak", minimum=0.0)
-    prior_schedule: Literal["constant", "cosine", "linear"] = option("cosine", "the learning rate after the warm-up")
-    prior_warmup_steps: int = option(200, "steps over which the learning rate rises from zero", minimum=0)
-    prior_weight_decay: float = option(0.0, "AdamW's decoupled weight decay", minimum=0.0)
-    prior_clip_norm: float = option(1.0, "gradients are scaled to at most this global norm; 0: not", minimum=0.0)
-    prior_weight_ema: float = option(
-        0.0, "decay of the averaged weights that are kept at the end; 0: no average", minimum=0.0, maximum=1.0
-    )
+    prior_steps: int = _scheduled("steps", 10_000)
+    prior_batch_size: int = _scheduled("batch_size", 32)
+    prior_learning_rate: float = _scheduled("learning_rate", 1e-3)
+    prior_schedule: Literal["constant", "cosine", "linear"] = _scheduled("schedule", "cosine")
+    prior_warmup_steps: int = _scheduled("warmup_steps", 200)
+    prior_weight_decay: float = _scheduled("weight_decay", 0.0)
+    prior_clip_norm: float = _scheduled("clip_norm", 1.0)
+    prior_weight_ema: float = _scheduled("weight_ema", 0.0)
 
 
 @dataclass(frozen=True)
