@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import json
 import os
 import shutil
@@ -37,16 +34,6 @@ def pictures(folder: Path, per_class: int = 12) -> Path:
 
 def arguments(data: Path, workdir: Path) -> list[str]:
     return ["--flagfile=smoke.flags", f"--dataset=folder:{data}", f"--workdir={workdir}"]
-
-
-def run(command: str, *argv: str, status: int = 0) -> str:
-    """Calls a command in this process, which spares TensorFlow's start; returns what it told the user."""
-    told = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
-        patch.setattr(sys, "argv", [command, *argv])
-        got = importlib.import_module(f"vq_vae_tf.commands.{command}").main()
-    assert got == status, told.getvalue()
-    return told.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +79,24 @@ def test_the_export_agrees_with_the_run(finished):
     assert drawn["image"].shape == (2, 16, 16, 3)
 
 
-def test_once_more_does_nothing(finished):
+def test_once_more_does_nothing(command, finished):
     data, workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file() and p.name != "config.flags"}
-    said = run("train", *arguments(data, workdir))
+    said = command("train", *arguments(data, workdir))
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert said.count("already in") == 6
 
 
-def test_the_resolved_flags_reproduce_the_run(finished, tmp_path):
+def test_the_resolved_flags_reproduce_the_run(command, finished, tmp_path):
     _, workdir, _ = finished
-    run("train", f"--flagfile={workdir / 'config.flags'}", f"--workdir={tmp_path / 'again'}", "--stages=vqvae")
+    command("train", f"--flagfile={workdir / 'config.flags'}", f"--workdir={tmp_path / 'again'}", "--stages=vqvae")
     digests = [json.loads((w / "vqvae" / "result.json").read_text())["digest"] for w in (workdir, tmp_path / "again")]
     assert digests[0] == digests[1]
 
 
-def test_killed_at_any_moment_and_run_again_is_as_never_killed(finished, tmp_path):
+def test_killed_at_any_moment_and_run_again_is_as_never_killed(command, finished, tmp_path):
     data, workdir, _ = finished
-    command = "vq_vae_tf.commands.train"
-    typed = [sys.executable, "-m", command, *arguments(data, tmp_path / "killed"), "--stages=vqvae"]
+    typed = [sys.executable, "-m", "vq_vae_tf.commands.train", *arguments(data, tmp_path / "killed"), "--stages=vqvae"]
     process = subprocess.Popen(typed, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     checkpoints = tmp_path / "killed" / "vqvae" / "checkpoints"
@@ -120,14 +106,14 @@ def test_killed_at_any_moment_and_run_again_is_as_never_killed(finished, tmp_pat
             break
         time.sleep(0.001)
     process.wait()
-    run("train", *arguments(data, tmp_path / "killed"), "--stages=vqvae")
+    command("train", *arguments(data, tmp_path / "killed"), "--stages=vqvae")
     digests = [json.loads((w / "vqvae" / "result.json").read_text())["digest"] for w in (workdir, tmp_path / "killed")]
     assert digests[0] == digests[1]
 
 
-def test_other_commands_on_the_run(finished, tmp_path):
+def test_other_commands_on_the_run(command, finished, tmp_path):
     data, workdir, _ = finished
-    run("evaluate", f"--workdir={workdir}", "--eval_split=train", "--search_candidates=3", "--search_sweeps=2")
+    command("evaluate", f"--workdir={workdir}", "--eval_split=train", "--search_candidates=3", "--search_sweeps=2")
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert (scores["split"], scores["searched"]["candidates"], scores["searched"]["sweeps"]) == ("train", 3, 2)
     assert scores["searched"]["normalised_mse"] < scores["normalised_mse"]
@@ -135,21 +121,21 @@ def test_other_commands_on_the_run(finished, tmp_path):
     assert all(bound["num_examples"] == scores["num_examples"] for bound in both)
     assert "Codes found by search" in (workdir / "report.html").read_text()
     output = f"--output={tmp_path / 's.png'}"
-    said = run("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
+    said = command("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
     assert "left 0.5, left 1" in said
     completed = [f"--complete={data / 'above' / '1.png'}", f"--output={tmp_path / 'c.png'}"]
     for classes, rows in (([], ["above", "left"]), (["--classes=left"], ["left"])):
-        said = run("sample", f"--workdir={workdir}", *completed, *classes)
+        said = command("sample", f"--workdir={workdir}", *completed, *classes)
         assert f"rows of each picture: {', '.join(rows)}\n" in said
         picture = tf.io.decode_png((tmp_path / "c.png").read_bytes())
         assert picture.shape[0] == 2 * (len(rows) * (16 + 2) - 2)
-    run("encode", f"--workdir={workdir}", f"--input=folder:{data}", f"--output={tmp_path / 'codes'}")
+    command("encode", f"--workdir={workdir}", f"--input=folder:{data}", f"--output={tmp_path / 'codes'}")
     assert open_codes(tmp_path / "codes").sizes == open_codes(workdir / "codes").sizes
-    run("export", f"--workdir={workdir}")
+    command("export", f"--workdir={workdir}")
     assert (workdir / "export" / "model" / "2").is_dir()
 
 
-def test_bad_input_is_one_sentence_and_status_2(finished, tmp_path):
+def test_bad_input_is_one_sentence_and_status_2(command, finished, tmp_path):
     data, workdir, _ = finished
     cases = [
         (["train", *arguments(data, workdir), "--seed=5"], "holds another run: --seed=5"),
@@ -170,14 +156,14 @@ def test_bad_input_is_one_sentence_and_status_2(finished, tmp_path):
         (["encode", f"--workdir={workdir}", f"--input=folder:{data}"], "--output"),
     ]
     for argv, message in cases:
-        said = run(*argv, status=2)
+        said = command(*argv, status=2)
         assert message in said, argv
         assert len([line for line in said.splitlines() if line.startswith(argv[0])]) == 1
     assert sorted(p.name for p in (workdir / "export" / "model").iterdir()) == ["1", "2"]
     assert not (tmp_path / "g").exists(), "refused only after work"
 
 
-def test_damage_is_named(finished, tmp_path):
+def test_damage_is_named(command, finished, tmp_path):
     data, workdir, _ = finished
     for name in ("codes", "vqvae"):
         broken = tmp_path / name
@@ -185,15 +171,15 @@ def test_damage_is_named(finished, tmp_path):
         victim = next((broken / name).glob("train-*.tfrecord" if name == "codes" else "*.h5"))
         victim.write_bytes(victim.read_bytes()[:-9])
         shutil.rmtree(broken / "prior")
-        said = run("train", *arguments(data, broken), "--stages=codes,prior,evaluate", status=2)
+        said = command("train", *arguments(data, broken), "--stages=codes,prior,evaluate", status=2)
         assert victim.name in said
 
 
-def test_a_prior_over_another_models_codes_is_refused(finished, tmp_path):
+def test_a_prior_over_another_models_codes_is_refused(command, finished, tmp_path):
     """Another VQ-VAE with its own codes stands in the run's place; sizes and shapes agree."""
     data, workdir, _ = finished
     other = tmp_path / "other"
-    run("train", *arguments(data, other), "--seed=5", "--stages=vqvae,codes")
+    command("train", *arguments(data, other), "--seed=5", "--stages=vqvae,codes")
     mixed = tmp_path / "mixed"
     shutil.copytree(workdir, mixed)
     for name in ("vqvae", "codes"):
@@ -206,5 +192,5 @@ def test_a_prior_over_another_models_codes_is_refused(finished, tmp_path):
         ["export", f"--workdir={mixed}"],
         ["train", *arguments(data, mixed), "--stages=prior"],
     ):
-        said = run(*argv, status=2)
+        said = command(*argv, status=2)
         assert f"was trained on codes of model {digest[:12]}" in said, argv

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +13,6 @@ import tensorflow as tf
 from vq_vae_tf.packed import read_packed, write_packed
 
 pytestmark = pytest.mark.slow
-
-
-def call(command: str, *argv: str, status: int = 0) -> str:
-    told = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
-        patch.setattr(sys, "argv", [command, *map(str, argv)])
-        got = importlib.import_module(f"vq_vae_tf.commands.{command}").main()
-    assert got == status, told.getvalue()
-    return told.getvalue()
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -43,32 +30,34 @@ def trained(run, picture_folder, tmp_path_factory):
     return data, workdir
 
 
-def test_pictures_come_back_as_the_decoder_makes_them(trained, tmp_path):
+def test_pictures_come_back_as_the_decoder_makes_them(command, trained, tmp_path):
     data, workdir = trained
-    said = call("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x.vqpack'}")
+    said = command("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x.vqpack'}")
     assert "24 pictures" in said
     assert "bits a code" in said
     packed = read_packed(tmp_path / "x.vqpack")
     assert packed.names[0] == "a/0.png"
     assert sum(map(len, packed.messages)) < 24 * 16 * 4 / 8  # 16 codes of four bits
-    call("decompress", f"--workdir={workdir}", f"--input={tmp_path / 'x.vqpack'}", f"--output={tmp_path / 'out'}")
-    call("export", f"--workdir={workdir}")
+    command("decompress", f"--workdir={workdir}", f"--input={tmp_path / 'x.vqpack'}", f"--output={tmp_path / 'out'}")
+    command("export", f"--workdir={workdir}")
     reconstruct = tf.saved_model.load(str(workdir / "export" / "model" / "1")).signatures["reconstruct"]
     for name in packed.names:
         expected = reconstruct(image=pixels(data / name)[None])["image"][0].numpy()
         np.testing.assert_array_equal(pixels(tmp_path / "out" / name), expected)
 
 
-def test_search_makes_the_file_smaller_where_bits_weigh(trained, tmp_path):
+def test_search_makes_the_file_smaller_where_bits_weigh(command, trained, tmp_path):
     data, workdir = trained
     sizes = []
     for weight in (0.0, 30.0):
         searched = ["--search_candidates=8", f"--search_rate_weight={weight}"]
         output = tmp_path / f"{weight}.vqpack"
-        call("compress", f"--workdir={workdir}", f"--input={data}", f"--output={output}", *searched)
+        command("compress", f"--workdir={workdir}", f"--input={data}", f"--output={output}", *searched)
         sizes.append(sum(map(len, read_packed(output).messages)))
     assert sizes[1] < sizes[0]
-    call("evaluate", f"--workdir={workdir}", "--search_candidates=8", "--search_rate_weight=30", "--eval_split=train")
+    command(
+        "evaluate", f"--workdir={workdir}", "--search_candidates=8", "--search_rate_weight=30", "--eval_split=train"
+    )
     scores = json.loads((workdir / "evaluation.json").read_text())
     found = scores["searched"]
     expected = found["bits_per_dim"]["learned"]["rate_bits_per_dim"] * 16 * 16 * 3 / 16
@@ -77,21 +66,21 @@ def test_search_makes_the_file_smaller_where_bits_weigh(trained, tmp_path):
     assert "bits a code, coded" in (workdir / "report.html").read_text()
 
 
-def test_names_stay_below_the_folder_and_apart(trained, tmp_path):
+def test_names_stay_below_the_folder_and_apart(command, trained, tmp_path):
     data, workdir = trained
     one = tmp_path / "x.vqpack"
     files = ",".join(str(data / "a" / f"{i}.png") for i in range(4))
-    call("compress", f"--workdir={workdir}", f"--input={files}", f"--output={one}")
+    command("compress", f"--workdir={workdir}", f"--input={files}", f"--output={one}")
     write_packed(one, replace(read_packed(one), names=("../../up.jpg", "same.png", "same.gif", "/..")))
-    call("decompress", f"--workdir={workdir}", f"--input={one}", f"--output={tmp_path / 'out' / 'in'}")
+    command("decompress", f"--workdir={workdir}", f"--input={one}", f"--output={tmp_path / 'out' / 'in'}")
     found = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png"))
     assert found == ["in/picture.png", "in/same-2.png", "in/same.png", "in/up.png"]
 
 
-def test_bad_input_is_one_sentence_and_status_2(trained, run, tmp_path):
+def test_bad_input_is_one_sentence_and_status_2(command, trained, run, tmp_path):
     data, workdir = trained
     one, other, bad = tmp_path / "x.vqpack", tmp_path / "other.vqpack", tmp_path / "bad.png"
-    call("compress", f"--workdir={workdir}", f"--input={data / 'a'}", f"--output={one}")
+    command("compress", f"--workdir={workdir}", f"--input={data / 'a'}", f"--output={one}")
     packed = read_packed(one)
     bad.write_bytes(b"no picture")
     work = f"--workdir={workdir}"
@@ -109,28 +98,28 @@ def test_bad_input_is_one_sentence_and_status_2(trained, run, tmp_path):
         ("decompress", [work, f"--input={other}", f"--output={tmp_path / 'o'}"], "another prior"),
         ("evaluate", [work, "--search_rate_weight=1"], "for a search"),
     ]
-    for command, argv, message in cases:
-        said = call(command, *argv, status=2)
-        assert message in said, (command, argv)
-        assert len([line for line in said.splitlines() if line.startswith(command)]) == 1
+    for name, argv, message in cases:
+        said = command(name, *argv, status=2)
+        assert message in said, (name, argv)
+        assert len([line for line in said.splitlines() if line.startswith(name)]) == 1
     changed = tuple(bytes([b ^ 1 for b in m]) for m in packed.messages)
     write_packed(other, replace(packed, messages=changed))
-    said = call("decompress", work, f"--input={other}", f"--output={tmp_path / 'o'}", status=2)
+    said = command("decompress", work, f"--input={other}", f"--output={tmp_path / 'o'}", status=2)
     assert "was not read as it was written" in said or "cannot be read" in said
     assert not (tmp_path / "o").exists()
     assert read_packed(one) == packed
 
 
-def test_a_prior_that_wants_classes_is_named(trained, run, tmp_path):
+def test_a_prior_that_wants_classes_is_named(command, trained, run, tmp_path):
     data, _ = trained
     workdir = tmp_path / "run"
     given = ["--flagfile=smoke.flags", f"--dataset=folder:{data}", f"--workdir={workdir}"]
     short = ["--steps=1", "--warmup_steps=0", "--prior_steps=1", "--prior_warmup_steps=0"]
     run(*given, *short, "--stages=vqvae,codes")
-    said = call("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x'}", status=2)
+    said = command("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x'}", status=2)
     assert "no trained prior" in said
-    said = call("evaluate", f"--workdir={workdir}", "--search_candidates=2", "--search_rate_weight=1", status=2)
+    said = command("evaluate", f"--workdir={workdir}", "--search_candidates=2", "--search_rate_weight=1", status=2)
     assert "needs a learned prior" in said
     run(*given, *short, "--stages=prior")
-    said = call("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x'}", status=2)
+    said = command("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x'}", status=2)
     assert "--prior_labels=false" in said
