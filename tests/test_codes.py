@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vq_vae_tf.codes import MANIFEST, CodeManifest, code_dtype, open_codes, read_manifest, write_codes
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import sha256_of
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -223,3 +224,100 @@ def test_others_can_read_the_records(written):
     codes = np.frombuffer(example.features.feature["codes"].bytes_list.value[0], np.uint8).reshape(2, 3)
     np.testing.assert_array_equal(codes, data["test"]["codes"][0])
     assert example.features.feature["label"].int64_list.value[0] == data["test"]["label"][0]
+
+
+NAMES = {
+    "train": (*(f"ant/{i:02d}.png" for i in range(22)), "Ämter/naïve name#1.png"),
+    "test": tuple(f"bee/{i}.png" for i in range(5)),
+}
+
+
+def test_names_come_back_in_the_order_of_the_examples(tmp_path):
+    data = make_codes()
+    manifest = write(tmp_path / "named", data, names=NAMES)
+    codes = open_codes(tmp_path / "named")
+    assert len(manifest.splits["train"]["files"]) == 3
+    for split, arrays in data.items():
+        by_name = dict(zip(codes.names(split), read(codes, split)["codes"], strict=True))
+        assert tuple(by_name) == NAMES[split]
+        for name, expected in zip(NAMES[split], arrays["codes"], strict=True):
+            np.testing.assert_array_equal(by_name[name], expected)
+    record = next(iter(tf.data.TFRecordDataset(str(tmp_path / "named" / manifest.splits["test"]["files"][0]["name"]))))
+    feature = tf.train.Example.FromString(record.numpy()).features.feature["name"]
+    assert [value.decode() for value in feature.bytes_list.value] == ["bee/0.png"]
+    with pytest.raises(UserError, match="no split 'validation'"):
+        codes.names("validation")
+
+
+def test_names_change_nothing_that_is_trained_on(tmp_path):
+    write(tmp_path / "named", make_codes(), names=NAMES)
+    write(tmp_path / "plain", make_codes())
+    named, plain = (open_codes(tmp_path / folder) for folder in ("named", "plain"))
+    for one, other in zip(named.training_batches(4, 3).take(3), plain.training_batches(4, 3).take(3), strict=True):
+        assert set(one) == set(other) == {"codes", "label"}
+        np.testing.assert_array_equal(one["codes"], other["codes"])
+    keys = {"format_version", "num_codes", "code_shape", "num_codebooks", "num_labels", "class_names", "model_digest"}
+    for key in keys | {"layout"}:  # so that earlier versions read these codes too
+        assert getattr(named.manifest, key) == getattr(plain.manifest, key)
+    assert set(json.loads((tmp_path / "named" / MANIFEST).read_text())) == keys | {"layout", "splits", "sha256"}
+
+
+def test_codes_without_names_are_read_and_say_so_when_asked_for_names(tmp_path):
+    data = make_codes()
+    write(tmp_path, data, names={"test": NAMES["test"], "train": ()})
+    codes = open_codes(tmp_path)
+    np.testing.assert_array_equal(read(codes, "train")["codes"], data["train"]["codes"])
+    assert codes.names("test") == NAMES["test"]
+    with pytest.raises(UserError, match=r"do not say which files they come from; encode a folder .* \(bin/encode\)\.$"):
+        codes.names("train")
+
+
+@pytest.mark.parametrize("count", [22, 24])
+def test_another_number_of_names_than_examples_is_never_written(tmp_path, count):
+    with pytest.raises(ValueError, match=f"split 'train' have {count} names"):
+        write(tmp_path, make_codes(sizes={"train": 23}), names={"train": [f"{i}.png" for i in range(count)]})
+    assert not (tmp_path / MANIFEST).exists()
+
+
+def rewrite_records(directory, manifest, change):
+    """The first file of "test" with every Example changed by `change(number, example)`, listed with its new digest."""
+    entry = manifest.splits["test"]["files"][0]
+    path = directory / entry["name"]
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number, record in enumerate(records):
+            example = tf.train.Example.FromString(record)
+            change(number, example.features.feature)
+            writer.write(example.SerializeToString())
+    splits = {**manifest.splits, "test": manifest.splits["test"] | {"files": [entry | {"sha256": sha256_of(path)}]}}
+    rewrite_manifest(directory, dataclasses.replace(manifest, splits=splits))
+    return path
+
+
+@pytest.mark.parametrize("damage", ["one is missing", "no UTF-8", "a number", "two"])
+def test_damaged_names_name_the_file_and_leave_the_codes_readable(tmp_path, damage):
+    def change(number, features):
+        if number == 2:
+            if damage == "one is missing":
+                del features["name"]
+            elif damage == "no UTF-8":
+                features["name"].bytes_list.value[0] = b"\xff.png"
+            elif damage == "a number":
+                features["name"].int64_list.value.append(3)
+            else:
+                features["name"].bytes_list.value.append(b"more")
+
+    data = make_codes()
+    path = rewrite_records(tmp_path, write(tmp_path, data, names=NAMES), change)
+    codes = open_codes(tmp_path)
+    np.testing.assert_array_equal(read(codes, "test")["codes"], data["test"]["codes"])
+    with pytest.raises(UserError, match=f"{path.name}: its records are not codes of this format"):
+        codes.names("test")
+
+
+def test_names_of_a_damaged_file_are_refused(tmp_path):
+    manifest = write(tmp_path, make_codes(), names=NAMES)
+    path = tmp_path / manifest.splits["train"]["files"][2]["name"]
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(UserError, match=f"{path.name}: damaged or cut short"):
+        open_codes(tmp_path).names("train")

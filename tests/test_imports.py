@@ -12,7 +12,7 @@ import pytest
 import vq_vae_tf
 
 ROOT = Path(vq_vae_tf.__file__).parent
-LEAVES = {"disk", "errors", "files", "option", "version"}
+LEAVES = {"disk", "errors", "files", "option", "progress", "version"}
 LAYERS = [
     {"ops"},
     {"quantizers", "autoregressive", "modalities", "batches", "search"},

@@ -2,7 +2,10 @@
 
 A directory holds `manifest.json` and `{split}-{number}-{sha256[:8]}.tfrecord`. The manifest is replaced last, in one
 rename: a reader finds the old codes or all of the new ones. Each record is a `tf.train.Example`: "codes" = one bytes
-value, little-endian integers of `code_dtype(num_codes)` in raster order; "label" = one int64, where there are labels.
+value, little-endian integers of `code_dtype(num_codes)` in raster order; "label" = one int64, where there are labels;
+"name" = one bytes value, UTF-8, where the data come from files: the path of the example's file (of video: of the film
+or the episode's folder) relative to the folder of data, with forward slashes; where several examples come from one
+file, as pieces of a sound and clips of a film do, "#" and the example's number among these follow, from 0.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,23 @@ class CodeData:
         batches = training_batches(self.store("train"), batch_size, seed, start_step, num_shards, shard)
         return batches.map(_as_int32)
 
+    def names(self, split: str) -> tuple[str, ...]:
+        """Where each example of a split comes from, in the order of `examples`: "name" of the module's text.
+
+        Raises: UserError for codes without names, and as `store`.
+        """
+        files = {self.directory / entry["name"]: entry for entry in _files(self.directory, split, self.manifest)}
+        parts = {path: _read_names(path, entry) for path, entry in files.items()}
+        if not any(map(any, parts.values())):
+            raise UserError(
+                f"the codes in {str(self.directory)!r} do not say which files they come from; encode a folder of files "
+                "with this version (bin/encode)."
+            )
+        for path, names in parts.items():
+            if not all(names):
+                raise _not_codes(path)
+        return tuple(name for names in parts.values() for name in names)
+
     def store(self, split: str) -> ArrayStore:
         """A split in memory, checked: sizes, SHA-256 and range of every file. Raises: UserError naming the file."""
         if split not in self._stores:
@@ -114,15 +134,17 @@ def write_codes(
     num_labels: int | None = None,
     model_digest: str,
     layout: str = "raster",
+    names: Mapping[str, Sequence[str]] | None = None,
     examples_per_file: int = _EXAMPLES_PER_FILE,
 ) -> CodeManifest:
     """Writes the codes of every split; an earlier set of codes stays until this one is whole.
 
     batches: split -> batches with "codes" int `[batch, *code_shape]`, and "label" int `[batch]` where there are labels.
     num_labels: `len(class_names)` unless given (labels without names).
+    names: split -> where each example comes from, in order; a split that is not in it, or has none, carries no names.
 
-    Raises: ValueError for codes of another shape or outside 0..num_codes-1, or an unknown layout; UserError when they
-    cannot be stored.
+    Raises: ValueError for codes of another shape or outside 0..num_codes-1, an unknown layout, or another number of
+    names than examples; UserError when they cannot be stored.
     """
     directory = Path(directory)
     labels = len(class_names) if num_labels is None else num_labels
@@ -140,7 +162,9 @@ def write_codes(
     }
     manifest = CodeManifest(**header, splits={})
     splits = {
-        split: _write_split(directory, split, manifest, split_batches, examples_per_file)
+        split: _write_split(
+            directory, split, manifest, split_batches, tuple((names or {}).get(split, ())), examples_per_file
+        )
         for split, split_batches in batches.items()
     }
     manifest = CodeManifest(**header, splits=splits)
@@ -192,11 +216,16 @@ def open_codes(directory: str | os.PathLike[str], model_digest: str | None = Non
 
 
 def _write_split(
-    directory: Path, split: str, manifest: CodeManifest, batches: Iterable[Mapping[str, Any]], examples_per_file: int
+    directory: Path,
+    split: str,
+    manifest: CodeManifest,
+    batches: Iterable[Mapping[str, Any]],
+    names: tuple[str, ...],
+    examples_per_file: int,
 ) -> dict[str, Any]:
     histogram = np.zeros((manifest.num_codebooks or 1, manifest.num_codes), np.int64)
     files: list[dict[str, Any]] = []
-    records = _records(split, manifest, batches, histogram)
+    records = _records(split, manifest, batches, names, histogram)
     while chunk := list(islice(records, examples_per_file)):
         files.append(_write_file(directory, f"{split}-{len(files):05d}", chunk))
     counts = histogram if manifest.num_codebooks is not None else histogram[0]
@@ -231,10 +260,14 @@ def _write_file(directory: Path, stem: str, records: list[bytes]) -> dict[str, A
 
 
 def _records(
-    split: str, manifest: CodeManifest, batches: Iterable[Mapping[str, Any]], histogram: np.ndarray
+    split: str,
+    manifest: CodeManifest,
+    batches: Iterable[Mapping[str, Any]],
+    names: tuple[str, ...],
+    histogram: np.ndarray,
 ) -> Iterator[bytes]:
     """Serialised examples, checked; adds their codes to `histogram` `[num_codebooks or 1, num_codes]` in place."""
-    dtype = code_dtype(manifest.num_codes)
+    dtype, named = code_dtype(manifest.num_codes), iter(names) if names else repeat(None)
     for batch in batches:
         codes = np.asarray(batch["codes"])
         if codes.shape[1:] != manifest.code_shape:
@@ -246,22 +279,35 @@ def _records(
         for counts, channel in zip(histogram, np.moveaxis(codes.reshape(-1, len(histogram)), 1, 0), strict=True):
             counts += np.bincount(channel, minlength=manifest.num_codes)
         labels = np.asarray(batch["label"]) if manifest.num_labels else [None] * len(codes)
-        for code, label in zip(codes.astype(dtype), labels, strict=True):
-            yield _serialised(code.tobytes(), label)
+        given = list(islice(named, len(codes)))
+        if len(given) < len(codes):
+            raise ValueError(f"codes of split {split!r} have {len(names)} names, expected one for each example")
+        for code, label, name in zip(codes.astype(dtype), labels, given, strict=True):
+            yield _serialised(code.tobytes(), label, name)
+    if names and (more := len(list(named))):
+        raise ValueError(f"codes of split {split!r} have {len(names)} names, {more} more than examples")
 
 
-def _serialised(codes: bytes, label: Any) -> bytes:
+def _serialised(codes: bytes, label: Any, name: str | None) -> bytes:
     features = {"codes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[codes]))}
     if label is not None:
         features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)]))
+    if name is not None:
+        features["name"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[name.encode()]))
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def _read_split(directory: Path, split: str, manifest: CodeManifest) -> ArrayStore:
+def _files(directory: Path, split: str, manifest: CodeManifest) -> list[Mapping[str, Any]]:
+    """What the manifest says of the files of a split. Raises: UserError when there are none."""
     if not manifest.splits.get(split, {}).get("num_examples"):
         present = ", ".join(name for name, entry in manifest.splits.items() if entry["num_examples"]) or "none"
         raise UserError(f"the codes in {str(directory)!r} have no split {split!r}: they have {present}.")
-    parts = [_read_file(directory / entry["name"], entry, manifest) for entry in manifest.splits[split]["files"]]
+    return list(manifest.splits[split]["files"])
+
+
+def _read_split(directory: Path, split: str, manifest: CodeManifest) -> ArrayStore:
+    files = _files(directory, split, manifest)
+    parts = [_read_file(directory / entry["name"], entry, manifest) for entry in files]
     return ArrayStore.of({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -271,20 +317,38 @@ def _read_file(path: Path, entry: Mapping[str, Any], manifest: CodeManifest) -> 
     try:
         arrays = _parse(path, manifest)
     except tf.errors.OpError:
-        raise UserError(
-            f"{path}: its records are not codes of this format; encode the data again (bin/encode)."
-        ) from None
+        raise _not_codes(path) from None
     codes = arrays["codes"]
-    if len(codes) != entry["num_examples"]:
-        raise UserError(
-            f"{path}: {len(codes)} examples, the manifest says {entry['num_examples']}; encode again (bin/encode)."
-        )
+    _check_count(path, len(codes), entry)
     if codes.min() < 0 or codes.max() >= manifest.num_codes:
         raise UserError(
             f"{path}: codes in {codes.min()}..{codes.max()}, expected 0..{manifest.num_codes - 1}; encode the data "
             "again (bin/encode)."
         )
     return arrays
+
+
+def _read_names(path: Path, entry: Mapping[str, Any]) -> list[str]:
+    """The names in one file, each empty where a record has none, after the checks of `_read_file`."""
+    _check_file(path, entry)
+    feature = {"name": tf.io.FixedLenFeature([], tf.string, default_value="")}
+    try:
+        names = [name.decode() for parsed in _parsed(path, feature) for name in parsed["name"].numpy()]
+    except (tf.errors.OpError, UnicodeDecodeError):
+        raise _not_codes(path) from None
+    _check_count(path, len(names), entry)
+    return names
+
+
+def _not_codes(path: Path) -> UserError:
+    return UserError(f"{path}: its records are not codes of this format; encode the data again (bin/encode).")
+
+
+def _check_count(path: Path, found: int, entry: Mapping[str, Any]) -> None:
+    if found != entry["num_examples"]:
+        raise UserError(
+            f"{path}: {found} examples, the manifest says {entry['num_examples']}; encode again (bin/encode)."
+        )
 
 
 def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
@@ -305,14 +369,18 @@ def _parse(path: Path, manifest: CodeManifest) -> dict[str, np.ndarray]:
         features["label"] = tf.io.FixedLenFeature([], tf.int64)
     dtype = code_dtype(manifest.num_codes)
     codes, labels = [], []
-    for records in tf.data.TFRecordDataset([str(path)]).batch(_PARSE_BATCH):
-        parsed = tf.io.parse_example(records, features)
+    for parsed in _parsed(path, features):
         flat = tf.io.decode_raw(parsed["codes"], tf.as_dtype(dtype.newbyteorder("=")))
         codes.append(tf.reshape(flat, (-1, *manifest.code_shape)).numpy())
         if manifest.num_labels:
             labels.append(parsed["label"].numpy().astype(np.int32))
     arrays = {"codes": np.concatenate(codes)}
     return arrays | {"label": np.concatenate(labels)} if manifest.num_labels else arrays
+
+
+def _parsed(path: Path, features: Mapping[str, Any]) -> Iterator[dict[str, tf.Tensor]]:
+    for records in tf.data.TFRecordDataset([str(path)]).batch(_PARSE_BATCH):
+        yield tf.io.parse_example(records, features)
 
 
 def _as_int32(batch: Batch) -> Batch:

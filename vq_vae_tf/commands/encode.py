@@ -12,7 +12,9 @@ from vq_vae_tf.errors import UserError
 SUMMARY = """
     Encodes data with the VQ-VAE of a trained run. Without --input: the run's own data, into its work folder, unless
     whole codes are there: damaged ones are written anew.
-    With --input: other data, into --output (TFRecord files and a manifest.json that says what they are).
+    With --input: other data, into --output (TFRecord files and a manifest.json that says what they are). Codes of a
+    folder say which file they are of, by its path in the folder (of pieces of a sound or clips of a film: and #0, #1,
+    ...): "name" of each record, or in Python: vq_vae_tf.codes.open_codes(FOLDER).names("train").
 
     bin/encode --workdir=runs/cifar
     bin/encode --workdir=runs/cifar --input=folder:/path/to/pictures --output=/path/to/codes

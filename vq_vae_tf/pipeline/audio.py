@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from vq_vae_tf.training.loop import Summarize
 from vq_vae_tf.vqvae import VQVAE
 
 SHOWN = 8
-"""Originals and reconstructions in the report."""
+"""Originals and reconstructions in the report, spread over the speakers."""
 SHOWN_AS = (
     "Pieces of {seconds:.3g} s of the split {split}. Spectrograms: time to the right, 0 to {top:g} kHz upwards, 60 dB "
     "from dark to light."
@@ -88,15 +89,17 @@ class AudioModality(Modality):
         check_writable(run)
         vqvae, digest = load_vqvae(run)
         prior = load_prior(run)
-        decode, rate, distances, shown = decoder(vqvae), run.data.rate, [], None
+        decode, rate, distances = decoder(vqvae), run.data.rate, []
         encode = tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
-        coded = []
+        coded, shown, chosen = [], [], _spread(run.data, split, SHOWN)
         for batch in run.data.examples(split, size):
             codes, x = encode(batch), batch["x"].numpy()
             coded.append({"codes": codes.numpy()})
             made = decode(codes, batch["label"]).numpy()
             distances.append(log_spectral_distance(x, made))
-            shown = shown or (x[:SHOWN], made[:SHOWN])
+            here = chosen[(chosen >= 0) & (chosen < len(x))]
+            shown.append((x[here], made[here]))
+            chosen = chosen - len(x)
         counts = code_counts(coded, vqvae.quantizer.num_codes, vqvae.quantizer.num_codebooks)
         use = codebook_use(counts)
         scores: dict[str, Any] = {
@@ -116,8 +119,8 @@ class AudioModality(Modality):
             scores["phonemes"] = phoneme_numbers(phonemes)
         draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
         drawn = drawn_sounds(run, vqvae, prior, draw) if prior else {}
-        assert shown is not None
-        write_scores(run, scores, _report(run, scores, counts, *shown, drawn, phonemes))
+        originals, reconstructions = (np.concatenate(part) for part in zip(*shown, strict=True))
+        write_scores(run, scores, _report(run, scores, counts, originals, reconstructions, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
         if phonemes is not None:
             told += f", phoneme accuracy {phonemes.accuracy:.1%}"
@@ -212,14 +215,32 @@ def _report(
 
 
 def _names(data: AudioData, split: str, count: int) -> list[str]:
-    """Of the first examples of a split: the speaker, the file, and where in it a piece begins that is not its first."""
-    recordings = data.split(split)
+    """Of the examples that are shown: the speaker, the file, and where in it a piece begins that is not its first."""
+    recordings, rows = data.split(split), _spread(data, split, count)
     pieces = recordings.windows(data.window)
     names = []
-    for recording, begin, label in zip(*(pieces[key][:count] for key in ("recording", "begin", "label")), strict=True):
+    for recording, begin, label in zip(*(pieces[key][rows] for key in ("recording", "begin", "label")), strict=True):
         later = f" from {begin / data.rate:.2f} s" if begin else ""
         names.append(f"{data.class_names[label]}, {Path(recordings.names[recording]).name}{later}")
     return names
+
+
+def _spread(data: AudioData, split: str, count: int) -> np.ndarray:
+    """Numbers of `count` examples of a split in their order (all, if there are fewer), int `[count]`.
+
+    Speakers have as many of them as one another, if they have so many, evenly spaced in what each says; of more
+    speakers than examples, evenly spaced ones have one each.
+    """
+    labels = data.split(split).windows(data.window)["label"]
+    spoken = [np.flatnonzero(labels == speaker) for speaker in _evenly(np.unique(labels), count)]
+    turns = sorted((turn, who) for who, rows in enumerate(spoken) for turn in range(min(len(rows), count)))
+    shares = Counter(who for _, who in turns[:count])
+    return np.sort(np.concatenate([_evenly(rows, shares[who]) for who, rows in enumerate(spoken)]))
+
+
+def _evenly(values: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the values, from the first to the last."""
+    return values[np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)]
 
 
 def _sound(name: str, x: np.ndarray, rate: int) -> Sound:

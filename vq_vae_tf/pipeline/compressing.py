@@ -22,7 +22,7 @@ from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.loading import model_digests, trained_pair
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.training.progress import shown
+from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 BATCH = 64

@@ -16,7 +16,7 @@ from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.speaking import decoder
-from vq_vae_tf.training.progress import shown
+from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 CHUNK = 1024

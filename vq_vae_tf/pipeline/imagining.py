@@ -32,7 +32,7 @@ BATCH = 32
 def write_video_codes(vqvae: VQVAE, digest: str, data: VideoData, directory: Path) -> CodeManifest:
     """Codes of every clip `[time, h, w]` into a directory, after its actions `[time]` into one inside it.
 
-    The class names of both manifests are the names of the actions.
+    The class names of both manifests are the names of the actions; the codes say which film or folder each clip is of.
     """
     encode = tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
     splits = [split for split, size in data.sizes.items() if size]
@@ -58,6 +58,7 @@ def write_video_codes(vqvae: VQVAE, digest: str, data: VideoData, directory: Pat
         num_codes=vqvae.quantizer.num_codes,
         code_shape=(data.clip_length, *grid),
         num_codebooks=vqvae.quantizer.num_codebooks,
+        names=data.clip_names,
         **shared,
     )
 

@@ -60,7 +60,7 @@ class Modality(ABC):
 
     Data is what `open_data` gives: `name`, `sizes` (split -> examples), `class_names`, `examples(split, batch_size)`
     and `training_batches(batch_size, seed, start_step, augment=, num_shards=, shard=)`; a batch is a dict with "x",
-    and "label" where there are classes.
+    and "label" where there are classes. `names`: split -> where each example comes from, empty where that is no file.
     """
 
     sample_flags: ClassVar[tuple[str, ...]] = ()
@@ -133,6 +133,7 @@ class Modality(ABC):
             layout=vqvae.quantizer.layout,
             class_names=data.class_names,
             model_digest=digest,
+            names=data.names,
         )
 
     @abstractmethod

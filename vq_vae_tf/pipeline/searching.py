@@ -16,7 +16,7 @@ from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.training.progress import shown
+from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 

@@ -15,13 +15,13 @@ import tensorflow as tf
 
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.progress import Progress
 from vq_vae_tf.training.checkpoints import Checkpoints, Position
 from vq_vae_tf.training.digest import weights_digest
 from vq_vae_tf.training.interrupt import Interrupted, StopRequest, stop_request
 from vq_vae_tf.training.log import MetricsLog, read_metrics
 from vq_vae_tf.training.optimizer import learning_rate
 from vq_vae_tf.training.options import TrainingOptions
-from vq_vae_tf.training.progress import Progress
 from vq_vae_tf.training.result import TrainResult, read_result, write_result
 from vq_vae_tf.training.step import TrainingState, make_run_steps
 from vq_vae_tf.training.strategies import is_chief

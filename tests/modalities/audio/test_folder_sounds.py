@@ -224,3 +224,15 @@ def test_what_is_beyond_full_scale_is_clipped_and_five_hundredths_of_a_second_ar
     got = read_sound(tmp_path / "loud.wav", RATE)
     assert got.shape == (RATE // 20,)
     assert np.abs(got).max() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_each_piece_has_the_name_of_its_file_and_its_number_where_there_are_several(folder):
+    data = opened(folder)
+    (batch,) = data.examples("train", 99)
+    assert data.names["train"][:3] == ("ann/0_1.wav#0", "ann/0_1.wav#1", "ann/0_2.wav#0")  # 80 and 110 samples
+    assert data.names["test"] == data.recordings["test"].names  # 50 samples: less than a window
+    for name, x in zip(data.names["train"], batch["x"].numpy(), strict=True):
+        file, _, piece = name.partition("#")
+        sound = read_sound(folder / file, RATE)[int(piece) * WINDOW :][:WINDOW]
+        np.testing.assert_array_equal(x[: len(sound)], sound)
+        assert not x[len(sound) :].any()

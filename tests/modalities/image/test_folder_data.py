@@ -243,3 +243,18 @@ def test_augmentation_mirrors_half_and_depends_on_seed_epoch_and_example(tmp_pat
     examples = {example for _, example in whole}
     by_epoch = {tuple(whole[epoch, example] for example in examples) for epoch in range(4)}
     assert len(by_epoch) == 4
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_each_example_has_the_name_of_its_file(tmp_path, in_memory, monkeypatch):
+    if not in_memory:
+        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+    write(tmp_path, numbered(9, "cat/{}.png") | numbered(9, "ant/deep/1{}.png") | {"cat/5.png": b"no picture"})
+    data = opened(tmp_path, validation_size=3)
+    assert min(data.sizes.values()) > 0
+    assert sorted(name for names in data.names.values() for name in names) == sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png") if path.name != "5.png"
+    )
+    for split in data.sizes:
+        for name, image in zip(data.names[split], images(data, split), strict=True):
+            np.testing.assert_array_equal(image, np.asarray(Image.open(tmp_path / name)))

@@ -141,6 +141,23 @@ def test_a_folder_of_films(tmp_path, ending):
     assert [data.action_names[a] for a in clips["test"]["actions"].numpy().ravel()] == ["up", "down", "up", "up"]
 
 
+@pytest.mark.parametrize("ending", ["", ".webp"])
+def test_each_clip_has_the_name_of_its_episode_and_its_number_where_there_are_several(tmp_path, ending):
+    for number, count in enumerate((2, 4, 5)):
+        if ending:
+            greys = np.arange(50 * number, 50 * number + count, dtype=np.uint8)
+            film_file(tmp_path / f"e{number}{ending}", np.broadcast_to(greys[:, None, None, None], (count, 8, 8, 3)))
+        else:
+            episode(tmp_path / f"e{number}", count, 50 * number)
+    data = open_video_data(f"folder:{tmp_path}", clip_length=2, validation_size=1)
+    firsts = {}
+    for split in ("train", "validation", "test"):
+        (batch,) = data.clips(split, 99)
+        firsts |= dict(zip(data.clip_names[split], batch["x"].numpy()[:, 0, 0, 0, 0].tolist(), strict=True))
+    expected = {"e0": 0, "e1#0": 50, "e1#1": 52, "e2#0": 100, "e2#1": 102}
+    assert firsts == {name[:2] + ending + name[2:]: grey for name, grey in expected.items()}
+
+
 def test_what_is_wrong_with_a_film_is_said(tmp_path):
     random = np.random.default_rng(0)
     for number in range(2):

@@ -6,12 +6,14 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import visible_files
 from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings
 from vq_vae_tf.modalities.audio.wav import CODECS, read_sound
+from vq_vae_tf.progress import shown
 
 _TEST_PART = 0.1
 _NAMED = 5
@@ -40,17 +42,18 @@ def open_folder(
     files = list_sounds(root)
     speakers = tuple(sorted({name.split("/")[0] for name in files}))
     parts = parted(files, holdout, validation_size, str(root))
-    recordings, unread = {}, []
-    for split in SPLITS:
-        names = sorted(parts[split])[: max_examples or None]
-        sounds = {}
-        for name in names:
-            try:
-                sounds[name] = read_sound(root / name, rate)
-            except UserError as error:
-                unread.append(str(error))
-        labels = [speakers.index(name.split("/")[0]) for name in sounds]
-        recordings[split] = Recordings.of(list(sounds.values()), labels, list(sounds))
+    wanted = [(split, name) for split in SPLITS for name in sorted(parts[split])[: max_examples or None]]
+    sounds: dict[str, dict[str, np.ndarray]] = {split: {} for split in SPLITS}
+    unread = []
+    for split, name in shown(wanted, len(wanted), "read"):
+        try:
+            sounds[split][name] = read_sound(root / name, rate)
+        except UserError as error:
+            unread.append(str(error))
+    recordings = {}
+    for split, read in sounds.items():
+        labels = [speakers.index(name.split("/")[0]) for name in read]
+        recordings[split] = Recordings.of(list(read.values()), labels, list(read))
     _report(root, unread, strict)
     if not recordings["train"].names:
         raise UserError(

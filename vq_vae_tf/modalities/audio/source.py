@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from vq_vae_tf.batches import ArrayStore, Batch, keyed_shuffle, ordered_batches, training_batches
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.pieces import piece_names
 
 SPLITS = ("train", "validation", "test")
 CROP = 0xC40B  # third word of the seed: where a crop begins
@@ -44,10 +45,13 @@ class Recordings:
         """One recording, float32 `[time]`."""
         return self.samples[self.offsets[index] : self.offsets[index + 1]] / np.float32(_FULL_SCALE)
 
+    def pieces(self, window: int) -> np.ndarray:
+        """Of how many windows each recording is, int64 `[n]`."""
+        return -(-np.diff(self.offsets) // window)
+
     def windows(self, window: int) -> dict[str, np.ndarray]:
         """Pieces of `window` samples: "recording", "begin" (within it), "length", "offset" (of it), "label"."""
-        lengths = np.diff(self.offsets)
-        pieces = -(-lengths // window)
+        lengths, pieces = np.diff(self.offsets), self.pieces(window)
         recording = np.repeat(np.arange(len(lengths)), pieces)
         first = np.repeat(np.cumsum(pieces) - pieces, pieces)
         return {
@@ -99,6 +103,13 @@ class AudioData:
     def sizes(self) -> dict[str, int]:
         """Pieces of each split."""
         return {split: len(r.windows(self.window)["label"]) for split, r in self.recordings.items()}
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Split -> the name of each piece: see `piece_names`; empty where recordings are no files."""
+        if self.root is None:
+            return {}
+        return {split: piece_names(r.names, r.pieces(self.window).tolist()) for split, r in self.recordings.items()}
 
     def examples(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Every piece of a split once, always in the same order; the last batch may be smaller."""

@@ -51,12 +51,14 @@ def open_folder(root: str | Path, image_size: int, validation_size: int, strict:
     labels = np.array([class_names.index(p.label) for p in kept if p.label is not None], np.int32)
     stores: dict[str, OpenStore] = {}
     sizes: dict[str, int] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for split in SPLITS:
         sizes[split] = sum(p.split == split for p in kept)
         first = sum(sizes.values()) - sizes[split]
         rows = slice(first, first + sizes[split])
         stores[split] = partial(pictures.store, rows, labels[rows] if class_names else None)
-    return ImageData(f"folder:{root}", pictures.shape, class_names, sizes, len(listed) - len(kept), stores)
+        names[split] = tuple(p.name for p in kept[rows])
+    return ImageData(f"folder:{root}", pictures.shape, class_names, sizes, len(listed) - len(kept), stores, names)
 
 
 def list_pictures(root: Path) -> list[Picture]:

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from vq_vae_tf.batches import ArrayStore, Batch, ReadingStore, Store
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import check_name
 from vq_vae_tf.modalities.image import source
 from vq_vae_tf.modalities.image.decode import decode_rgb, to_square
+from vq_vae_tf.progress import shown
 
-_LOG_EVERY = 20_000
 _TOGETHER = 64
 """Pictures of one size that come from TensorFlow in one go: it takes longer to ask for one than to decode it."""
 
@@ -47,22 +46,24 @@ class Pictures:
 
 
 def read_pictures(paths: Sequence[str], image_size: int) -> Pictures:
-    """Decodes every file once. Raises: UserError when none is readable, or their sizes differ and image_size is 0."""
+    """Decodes every file once, and shows how far that is.
+
+    Raises: UserError when none is readable, or their sizes differ and image_size is 0.
+    """
     decoded = tf.data.Dataset.from_tensor_slices(list(paths)).enumerate()
     decoded = decoded.map(lambda row, path: (row, _read(path, image_size)), tf.data.AUTOTUNE).ignore_errors()
     together = decoded.batch(_TOGETHER if image_size else 1).as_numpy_iterator()
     readable = np.zeros(len(paths), bool)
     sizes: Counter[tuple[int, ...]] = Counter()
     pixels: np.ndarray | None = None
-    for row, image in (one for rows, images in together for one in zip(rows, images, strict=True)):
+    each = (one for rows, images in together for one in zip(rows, images, strict=True))
+    for row, image in shown(each, len(paths), "read"):
         if not sizes and len(paths) * image.nbytes <= source.IN_MEMORY_BYTES:
             pixels = np.empty((len(paths), *image.shape), np.uint8)
         sizes[image.shape] += 1
         readable[row] = True
         if pixels is not None and len(sizes) == 1:
             pixels[row] = image
-        if sizes.total() % _LOG_EVERY == 0:
-            logging.info("read %d of %d pictures", sizes.total(), len(paths))
     shape = _one_size(sizes)
     if pixels is not None and not readable.all():
         pixels = pixels[readable]

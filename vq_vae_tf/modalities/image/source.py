@@ -22,6 +22,7 @@ class ImageData:
 
     Batches are dicts: "x" uint8 `[batch, height, width, channels]`, and "label" int32 `[batch]` if `class_names`.
     sizes: split -> number of examples. skipped: unreadable files left out. A split is read when it is first used.
+    names: split -> each example's file, its path under the folder of data; empty where they do not come from files.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ImageData:
     sizes: Mapping[str, int]
     skipped: int = 0
     stores: Mapping[str, OpenStore] = field(default_factory=dict, repr=False)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _opened: dict[str, Store] = field(default_factory=dict, repr=False, compare=False)
 
     def examples(self, split: str, batch_size: int) -> tf.data.Dataset:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import visible_entries
 from vq_vae_tf.modalities.image.pictures import read_pictures
 from vq_vae_tf.modalities.image.source import ImageData
+from vq_vae_tf.modalities.pieces import piece_names
 from vq_vae_tf.modalities.video.files import SUFFIXES as FILM_SUFFIXES
 from vq_vae_tf.modalities.video.files import read_film
 from vq_vae_tf.modalities.video.source import VideoData, frames_in_memory
+from vq_vae_tf.progress import shown
 
 ACTIONS_FILE = "actions.txt"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
@@ -28,6 +31,7 @@ _TEST_PART = 0.1
 @dataclass(frozen=True)
 class _Episode:
     name: str
+    entry: str  # of the folder of data: `name`, with the ending of a film
     frames: Any  # paths in order, or those of a film: uint8 `[time, height, width, 3]`
     actions: tuple[str, ...]  # names, one a frame; empty: not known
 
@@ -50,7 +54,7 @@ def open_folder(
     root = Path(root).expanduser()
     found = _episode_paths(root)
     films = found[0].is_file()
-    episodes = [(_read_film if films else _read_episode)(path, clip_length, image_size) for path in found]
+    episodes = _read_films(found, clip_length, image_size) if films else [_read_episode(p, clip_length) for p in found]
     with_actions = [episode for episode in episodes if episode.actions]
     if with_actions and len(with_actions) < len(episodes):
         without = next(episode.name for episode in episodes if not episode.actions)
@@ -69,7 +73,11 @@ def open_folder(
         split: np.array([list(map(names.index, c.actions)) or [0] * clip_length for c in chosen], np.int32)
         for split, chosen in clips.items()
     }
-    return VideoData(images, clip_length, names, actions)
+    clip_names = {
+        split: piece_names((e.entry for e in chosen), [len(e.frames) // clip_length for e in chosen])
+        for split, chosen in parts.items()
+    }
+    return VideoData(images, clip_length, names, actions, clip_names)
 
 
 def _episode_paths(root: Path) -> list[Path]:
@@ -92,18 +100,23 @@ def _episode_paths(root: Path) -> list[Path]:
     return found
 
 
+def _read_films(paths: list[Path], clip_length: int, image_size: int) -> list[_Episode]:
+    with closing(shown(paths, len(paths), "read")) as each:  # the line ends before an error is told
+        return [_read_film(path, clip_length, image_size) for path in each]
+
+
 def _read_film(path: Path, clip_length: int, image_size: int) -> _Episode:
     frames = read_film(path, image_size)
     _check_length(path, len(frames), clip_length)
-    return _Episode(path.stem, frames, _read_actions(path.with_suffix(".txt"), len(frames)))
+    return _Episode(path.stem, path.name, frames, _read_actions(path.with_suffix(".txt"), len(frames)))
 
 
-def _read_episode(folder: Path, clip_length: int, image_size: int) -> _Episode:
-    del image_size  # frames are read later, all at once
+def _read_episode(folder: Path, clip_length: int) -> _Episode:
+    """Frames are read later, all at once."""
     found = [path for path in visible_entries(folder) if path.suffix.lower() in _SUFFIXES]
     frames = tuple(str(path) for path in sorted(found, key=lambda path: (_natural(path.stem), path.suffix)))
     _check_length(folder, len(frames), clip_length)
-    return _Episode(folder.name, frames, _read_actions(folder / ACTIONS_FILE, len(frames)))
+    return _Episode(folder.name, folder.name, frames, _read_actions(folder / ACTIONS_FILE, len(frames)))
 
 
 def _check_length(path: Path, frames: int, clip_length: int) -> None:
@@ -141,7 +154,9 @@ def _splits(root: Path, episodes: list[_Episode], validation_size: int) -> dict[
 
 def _clips(episode: _Episode, length: int) -> list[_Episode]:
     starts = range(0, len(episode.frames) - length + 1, length)
-    return [_Episode(episode.name, episode.frames[s : s + length], episode.actions[s : s + length]) for s in starts]
+    return [
+        replace(episode, frames=episode.frames[s : s + length], actions=episode.actions[s : s + length]) for s in starts
+    ]
 
 
 def _film_frames(root: Path, clips: Mapping[str, list[_Episode]]) -> ImageData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,12 +22,14 @@ class VideoData:
     An example is a frame, as the frame VQ-VAE sees it; `clips` gives them clip by clip. Frames of a clip follow one
     another in `frames`. actions: split -> `[clips, time]`; `actions[t]` leads from frame t to frame t + 1.
     action_names: what `actions` count; empty: no actions are known.
+    clip_names: split -> the name of each clip: see `piece_names`; empty where they do not come from files.
     """
 
     frames: ImageData
     clip_length: int
     action_names: tuple[str, ...]
     actions: Mapping[str, np.ndarray]
+    clip_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:

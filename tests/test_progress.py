@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
-from vq_vae_tf.training import progress as progress_module
-from vq_vae_tf.training.progress import Progress
+from vq_vae_tf import progress as progress_module
+from vq_vae_tf.progress import Progress, shown
 
 
 class Terminal(io.StringIO):
@@ -60,3 +61,24 @@ def test_in_a_log_file_a_line_every_half_minute(clock):
         "prior  60/100  1 step/s  40s left",
         "prior  90/100  1 step/s  10s left",
     ]
+
+
+def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    items = shown(iter("abc"), 3, "read")
+    assert next(items) == "a"
+    assert sys.stderr.getvalue() == ""
+    clock[0] += 1
+    assert next(items) == "b"
+    clock[0] += 0.5 / 1000
+    assert list(items) == ["c"]
+    lines = [line.rstrip() for line in sys.stderr.getvalue().split("\r")[1:]]
+    assert lines == ["read  1/3", "read  2/3  2000 step/s  0s left", "read  3/3  4000 step/s  0s left"]
+
+
+def test_the_line_ends_when_nobody_asks_for_more(clock, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    items = shown("abc", 3, "read")
+    next(items), next(items)
+    items.close()
+    assert sys.stderr.getvalue() == "\rread  1/3\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TextIO, TypeVar
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -44,7 +44,7 @@ class Progress:
 
     def _line(self, step: int, done: int, seconds: float, metrics: Mapping[str, float]) -> str:
         rate = done / max(seconds, 1e-9)
-        speed = [f"{rate:.3g} step/s", f"{_duration((self._total - step) / rate)} left"] if done else []
+        speed = [f"{_three_digits(rate)} step/s", f"{_duration((self._total - step) / rate)} left"] if done else []
         shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:4]]
         return "  ".join([self._title, f"{step}/{self._total}", *speed, *shown]).strip()
 
@@ -57,16 +57,22 @@ class Progress:
         self._stream.flush()
 
 
-def shown(items: Iterable[T], total: int, title: str) -> Iterator[T]:
+def shown(items: Iterable[T], total: int, title: str) -> Generator[T, None, None]:
     """The items one by one, so many in all, and how far that is."""
     progress = Progress(total, title)
-    for step, item in enumerate(items, start=1):
-        yield item
-        progress.update(step, {})
-    progress.close()
+    try:
+        for step, item in enumerate(items, start=1):
+            yield item
+            progress.update(step, {})
+    finally:
+        progress.close()
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
+
+
+def _three_digits(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 999.5 else f"{rate:.0f}"
