@@ -36,7 +36,9 @@ TURNING_FRAMES = 4
 _LEFT, _RIGHT = "left", "right"
 
 TOGETHER = f"The mean of {SEEDS} futures drawn for each window: a guess at the expected frame, not a picture of one."
-TYPICAL = f"Of {SEEDS} futures drawn for each window the one nearest to their mean: a picture, and not the worst guess."
+TYPICAL = (
+    f"Of {SEEDS} futures the quarter as sharp as the frames given, and of these the one nearest to the mean of all."
+)
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
@@ -160,7 +162,7 @@ def _futures(
     """Of each window a future, the mean of SEEDS, their most typical; and how far they are apart (first windows)."""
     drawn = futures(vqvae, dynamics, given.codes[:, : given.past], given.between, draw, SEEDS)
     together = drawn.mean(axis=0, dtype=np.float32)
-    return drawn[0], together, most_typical(drawn), spread(drawn[:, :BATCH])
+    return drawn[0], together, most_typical(drawn, given.x[:, : given.past]), spread(drawn[:, :BATCH])
 
 
 def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> dict[str, Any]:
