@@ -16,7 +16,7 @@ from vq_vae_tf.pipeline.phonemes import labelled
 
 RATE, HOP = 4000, 160
 SMALL = (
-    "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=4 steps=12 batch_size=4"
+    "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=4 steps=12 batch_size=4 "
     "eval_batch_size=4 learning_rate=1e-3 audio_input=logmel audio_decoder=logmel audio_strides=40,2,2 code_jitter=0.1 "
     f"sample_rate={RATE} window=640 modality=audio audio_holdout=speakers:bob"
 )
