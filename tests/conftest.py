@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,6 +20,11 @@ if keras.backend.backend() == "tensorflow":
 
     _cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+gc.collect()
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture

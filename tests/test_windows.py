@@ -54,12 +54,12 @@ def test_what_goes_on_follows_from_what_was_before(window):
 
 
 def test_every_window_has_noise_of_its_own():
-    window = 64
-    codes = long(UniformPrior(SYMBOLS, (window,)), 1, 3, 9)[0]
+    window = 32
+    codes = long(UniformPrior(SYMBOLS, (window,)), 1, 3, 5)[0]
     parts = codes.reshape(-1, window // 2)
     equal = [(one == other).mean() for i, one in enumerate(parts) for other in parts[:i]]
     assert max(equal) < 0.6, "parts of independent noise agree in a seventh of the places"
-    other = long(UniformPrior(SYMBOLS, (window,)), 1, 4, 9)[0]
+    other = long(UniformPrior(SYMBOLS, (window,)), 1, 4, 5)[0]
     assert (codes == other).mean() < 0.4
 
 

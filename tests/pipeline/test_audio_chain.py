@@ -50,12 +50,25 @@ OF_DECODER = {
 }
 
 
-@pytest.mark.parametrize("decoder", sorted(OF_DECODER))
+def trained(monkeypatch, decoder, voices, workdir, *flags):
+    typed = [f"--{part}" for part in SMALL.split()] + OF_DECODER[decoder] + [f"--audio_decoder={decoder}", *flags]
+    assert call(monkeypatch, train, "train", *typed, f"--dataset=folder:{voices}", f"--workdir={workdir}") == 0
+
+
+def test_log_mels_are_coded_and_said_by_another(voices, tmp_path, monkeypatch):
+    workdir, said = tmp_path / "run", tmp_path / "said.wav"
+    trained(monkeypatch, "logmel", voices, workdir, "--stages=vqvae,evaluate")
+    assert json.loads((workdir / "evaluation.json").read_text())["num_examples"] == 4
+    assert (workdir / "report.html").read_text().count("<audio") == 2 * 4
+    asked = [f"--workdir={workdir}", f"--input={voices / 'high' / '2_3.wav'}", f"--output={said}", "--speaker=low"]
+    assert call(monkeypatch, convert, "convert", *asked) == 0
+    assert read_sound(said, RATE).shape == (420,)
+
+
+@pytest.mark.parametrize("decoder", ["spectral", "wavenet"])
 def test_train_evaluate_sample_export(decoder, voices, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
-    flags = [f"--{part}" for part in SMALL.split()] + OF_DECODER[decoder]
-    typed = [*flags, f"--dataset=folder:{voices}", f"--workdir={workdir}", f"--audio_decoder={decoder}"]
-    assert call(monkeypatch, train, "train", *typed) == 0
+    trained(monkeypatch, decoder, voices, workdir)
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert scores["num_examples"] == 4  # takes 0 of two speakers, 300 samples each: two windows
     assert scores["code_bits_per_second"] == 4 * RATE / 16

@@ -131,8 +131,6 @@ def test_other_commands_on_the_run(command, finished, tmp_path):
         assert picture.shape[0] == 2 * (len(rows) * (16 + 2) - 2)
     command("encode", f"--workdir={workdir}", f"--input=folder:{data}", f"--output={tmp_path / 'codes'}")
     assert open_codes(tmp_path / "codes").sizes == open_codes(workdir / "codes").sizes
-    command("export", f"--workdir={workdir}")
-    assert (workdir / "export" / "model" / "2").is_dir()
 
 
 def test_bad_input_is_one_sentence_and_status_2(command, finished, tmp_path):

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.packed import read_packed, write_packed
+from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.run import open_run
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +42,12 @@ def test_pictures_come_back_as_the_decoder_makes_them(command, trained, tmp_path
     assert packed.names[0] == "a/0.png"
     assert sum(map(len, packed.messages)) < 24 * 16 * 4 / 8  # 16 codes of four bits
     command("decompress", f"--workdir={workdir}", f"--input={tmp_path / 'x.vqpack'}", f"--output={tmp_path / 'out'}")
-    command("export", f"--workdir={workdir}")
-    reconstruct = tf.saved_model.load(str(workdir / "export" / "model" / "1")).signatures["reconstruct"]
+    vqvae, _ = load_vqvae(open_run(str(workdir)))
     for name in packed.names:
-        expected = reconstruct(image=pixels(data / name)[None])["image"][0].numpy()
-        np.testing.assert_array_equal(pixels(tmp_path / "out" / name), expected)
+        expected = as_served(vqvae.reconstruct(pixels(data / name)[None]))[0].astype(int)
+        difference = np.abs(pixels(tmp_path / "out" / name) - expected)
+        assert difference.max() <= 1
+        assert difference.mean() < 0.01, "only where a batch of another size rounds otherwise"
 
 
 def test_search_makes_the_file_smaller_where_bits_weigh(command, trained, tmp_path):

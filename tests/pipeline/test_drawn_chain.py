@@ -35,7 +35,8 @@ def pictures(picture_folder):
 
 def test_the_whole_chain(run, pictures, tmp_path):
     workdir = tmp_path / "run"
-    run(*FLAGS, f"--dataset=folder:{pictures}", f"--workdir={workdir}")
+    stages = "--stages=vqvae,codes,prior,evaluate,export"
+    run(*FLAGS, f"--dataset=folder:{pictures}", f"--workdir={workdir}", stages)
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
     assert set(bounds) == {f"{p}{d}{m}" for p in ("uniform", "learned") for d in ("", "_drawn") for m in ("", "_iw2")}
     for prior in ("uniform", "learned"):

@@ -13,8 +13,9 @@ from vq_vae_tf.evaluation.report import render
 from vq_vae_tf.modalities.audio.source import AudioData, Recordings
 from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.video.source import VideoData
-from vq_vae_tf.pipeline import audio, video_scoring
+from vq_vae_tf.pipeline import audio
 from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.video_report import video_report
 
 RATE, WINDOW = 8000, 5120
 COUNTS = np.array([3, 0, 3, 2])
@@ -80,7 +81,7 @@ def test_films_and_their_frames_are_enlarged_by_whole_numbers(frame, frames, wid
     scores = {"split": "test", "rollouts": {"test": of_films}, "rollout_frames_per_second": 9.0, "num_frames": 3}
     scores |= dict.fromkeys(("psnr", "ssim", "normalised_mse", "perplexity"), 1.0)
     run = _run(tmp_path, data, modality="video", past_frames=1, future_frames=1)
-    page = render(video_scoring.video_report(run, scores, COUNTS, {"test": films}))
+    page = render(video_report(run, scores, COUNTS, {"test": films}))
     _check_frame(page, "VQ-VAE · video")
     assert "Shown: 1 of 1 scored window." in page
     assert "world: 1 frame imagined after 1," in page

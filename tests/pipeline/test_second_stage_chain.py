@@ -33,7 +33,8 @@ SECOND = ["--downsamplings=2", "--likelihood=pixelcnn", "--pixelcnn_units=8", "-
 
 def test_the_whole_chain_over_codes(run, first):
     workdir = first / "two"
-    run(*arguments(first), *SECOND, f"--first_stage={first / 'one'}", f"--workdir={workdir}")
+    stages = "--stages=vqvae,codes,prior,evaluate,export"  # the export draws
+    run(*arguments(first), *SECOND, f"--first_stage={first / 'one'}", f"--workdir={workdir}", stages)
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert scores["compression_ratio"] == pytest.approx(16 * 16 * 3 * 8 / (3 * 2))
     assert {"uniform", "learned", "shuffled codes"} <= set(scores["bits_per_dim"])
@@ -42,6 +43,8 @@ def test_the_whole_chain_over_codes(run, first):
     codes = signatures["encode"](image=x)["codes"]
     assert codes.shape == (2, 1, 1, 3)
     assert signatures["decode"](codes=codes)["image"].shape == (2, 16, 16, 3)
+    drawn = signatures["sample"](seed=tf.constant(3), label=tf.zeros(2, tf.int32), temperature=tf.constant(1.0))
+    assert drawn["image"].shape == (2, 16, 16, 3)
 
 
 def test_a_first_stage_that_is_not_there_is_refused(run, first, capsys):

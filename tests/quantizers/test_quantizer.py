@@ -9,7 +9,7 @@ from keras import ops
 
 from vq_vae_tf.ops.entropy import perplexity
 from vq_vae_tf.quantizers import ProductQuantizer, SimVQ, VectorQuantizer
-from vq_vae_tf.quantizers.base import CodeUsage
+from vq_vae_tf.quantizers.usage import CodeUsage
 
 
 def _z(*shape, seed=0):

@@ -19,19 +19,26 @@ from vq_vae_tf.windows import LONGEST
 SPEAKERS, TIME, RATE = 3, 37, 100
 
 
-@pytest.fixture(scope="module")
-def endpoints():
+def built(**values):
     keras.utils.set_random_seed(0)
     sizes = {"window": 80, "residual_blocks": 1, "units": 8, "residual_units": 4, "num_embeddings": 8}
-    values = {"audio_decoder": "spectral", "audio_strides": "2,2", **sizes}
-    vqvae = build_audio_vqvae(config.replace(config.Config(), **values), SPEAKERS)
+    vqvae = build_audio_vqvae(config.replace(config.Config(), **sizes, **values), SPEAKERS)
     prior = Prior(WaveNet(8, (80 // 4,), features=4, num_layers=2, num_labels=SPEAKERS))
     prior.build()
     return AudioEndpoints(vqvae, prior, 80, RATE, SPEAKERS)
 
 
 @pytest.fixture(scope="module")
+def endpoints():
+    return built(audio_decoder="spectral", audio_strides="2,2")
+
+
+@pytest.fixture(scope="module")
 def signatures(endpoints):
+    return traced(endpoints)
+
+
+def traced(endpoints):
     """As an export traces them: with batches of any size."""
     return {
         name: tf.function(function, arguments, autograph=False)
@@ -45,7 +52,11 @@ def pairs(count):
     return tf.constant(sounds), tf.range(count) % SPEAKERS
 
 
-def test_every_sound_has_the_voice_of_its_own_speaker(signatures):
+@pytest.mark.parametrize("heard", ["samples", "log mels"])
+def test_every_sound_has_the_voice_of_its_own_speaker(heard, signatures):
+    if heard == "log mels":
+        logmel = built(audio_decoder="logmel", audio_input="logmel", audio_strides="4", sample_rate=4000)
+        signatures = traced(logmel)
     sounds, speakers = pairs(4)
     made = signatures["reconstruct"](sounds, speakers)["audio"].numpy()
     for i in range(4):

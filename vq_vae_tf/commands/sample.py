@@ -34,7 +34,12 @@ OF_A_MODALITY = (
     ExtraFlag(
         "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
     ),
-    ExtraFlag("typical_of", int, 1, "video: draw so many futures and show the one nearest to their mean"),
+    ExtraFlag(
+        "typical_of",
+        int,
+        1,
+        "video: of so many futures show, of the quarter as sharp as the frames given, the nearest to their mean",
+    ),
     ExtraFlag("seconds", float, 0.0, "speech: how long each sound is; 0: as long as the window of training"),
     ExtraFlag("clip", int, 0, "video: which clip of the split that is scored gives the first frames, from 0"),
 )

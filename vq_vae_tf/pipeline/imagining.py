@@ -27,6 +27,8 @@ ACTIONS = "actions"
 _CLIPS = 8  # encoded at a time
 BATCH = 32
 """Rollouts at a time: the compiled loop is made for one size."""
+SEEDS = 16
+"""Futures drawn of each window that is scored."""
 
 
 def write_video_codes(vqvae: VQVAE, digest: str, data: VideoData, directory: Path) -> CodeManifest:

@@ -53,8 +53,7 @@ def _compiled(prior: Prior, top_k: int, top_p: float) -> Callable[..., tf.Tensor
 
     @tf.function(jit_compile=True, autograph=False)
     def drawn(labels: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, given: Any, keep_mask: Any) -> tf.Tensor:
-        condition = {"label": labels} if prior.network.num_labels else None
-        return prior.sample(labels.shape[0], seed, condition, temperature, top_k, top_p, given, keep_mask)
+        return prior.sample(labels.shape[0], seed, {"label": labels}, temperature, top_k, top_p, given, keep_mask)
 
     return drawn
 

@@ -66,7 +66,6 @@ def _compiled(prior: Prior, top_k: int, top_p: float) -> Callable[..., tf.Tensor
 
     @tf.function(jit_compile=True, autograph=False)
     def further(last: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor, heat: tf.Tensor) -> tf.Tensor:
-        condition = {"label": labels} if prior.network.num_labels else None
-        return next_window(prior, last, number, seed, condition, heat, top_k, top_p)
+        return next_window(prior, last, number, seed, {"label": labels}, heat, top_k, top_p)
 
     return further

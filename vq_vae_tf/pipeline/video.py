@@ -138,7 +138,7 @@ class VideoModality(Modality):
         shown = first[None].repeat(len(plans), axis=0)
         past, count = past.repeat(len(plans), axis=0), options.get("typical_of", 1)
         films = [
-            np.concatenate([shown, most_typical(futures(vqvae, dynamics, past, actions, draw, count))], axis=1)
+            np.concatenate([shown, most_typical(futures(vqvae, dynamics, past, actions, draw, count), shown)], axis=1)
             for draw in request.draws
         ]
         rows = np.concatenate(films)

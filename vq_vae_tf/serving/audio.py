@@ -115,14 +115,11 @@ class AudioEndpoints:
         return codes[:, :frames]
 
     def _drawn(self, seed: tf.Tensor, speaker: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        return self.prior.sample(tf.shape(speaker)[0], seed, self._said_by(speaker), temperature)
+        return self.prior.sample(tf.shape(speaker)[0], seed, {"label": speaker}, temperature)
 
     def _drawn_on(self, last: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, *settings: tf.Tensor) -> tf.Tensor:
         speaker, temperature = settings
-        return next_window(self.prior, last, number, seed, self._said_by(speaker), temperature)
-
-    def _said_by(self, speaker: tf.Tensor) -> dict[str, tf.Tensor] | None:
-        return {"label": speaker} if self.prior.network.num_labels else None
+        return next_window(self.prior, last, number, seed, {"label": speaker}, temperature)
 
 
 def export_audio_model(

@@ -157,9 +157,8 @@ class ImageEndpoints:
     def _sampled(
         self, seed: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor, given: tf.Tensor, keep: tf.Tensor
     ) -> tf.Tensor:
-        condition = {"label": label} if self.num_labels else None
         batch_size = tf.shape(label)[0]
-        return self.prior.sample(batch_size, seed, condition, temperature, given=given, keep_mask=keep)
+        return self.prior.sample(batch_size, seed, {"label": label}, temperature, given=given, keep_mask=keep)
 
     def _encoded(self, image: tf.Tensor) -> tf.Tensor:
         return self.vqvae.encode(of_shape(image, (None, *self.image_shape), "image"))

@@ -234,7 +234,7 @@ class _Run:
         summed = self._sum_over_replicas(tf.constant(value))
         return float(summed) * self.workers / self.strategy.num_replicas_in_sync
 
-    @tf.function
+    @tf.function(autograph=False)
     def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
         # The copy is made on each replica's device, which is where the sum is asked for.
         copies = self.strategy.run(tf.identity, args=(value,))

@@ -48,7 +48,7 @@ def make_run_steps(state: TrainingState, strategy: tf.distribute.Strategy) -> Ca
     """
     replica_step = _make_replica_step(state, strategy.num_replicas_in_sync)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run_steps(batches: Iterator[Batch], first: tf.Tensor, count: tf.Tensor, sums: tf.Tensor) -> Any:
         def go_on(done: tf.Tensor, sums: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
             del sums
@@ -101,7 +101,7 @@ def _make_gradients(state: TrainingState, num_replicas: int) -> Callable[[Batch]
         values = tf.stack([tf.cast(terms[name], tf.float32) for name in state.term_names])
         return values, [tf.convert_to_tensor(g) for g in gradients]
 
-    return tf.function(gradients_of, jit_compile=True) if state.options.jit else gradients_of
+    return tf.function(gradients_of, jit_compile=True, autograph=False) if state.options.jit else gradients_of
 
 
 def _apply_if(finite: tf.Tensor, optimizer: Adam, gradients: list[tf.Tensor], step: tf.Tensor) -> None:

@@ -1,0 +1,7 @@
+"""Video imagined in the space of codes: the next frame's codes from those before it and the actions taken."""
+
+from vq_vae_tf.dynamics.frames import FRAME_SEED, Dynamics
+from vq_vae_tf.dynamics.motion import Motion
+from vq_vae_tf.dynamics.past import PastEncoder
+
+__all__ = ["FRAME_SEED", "Dynamics", "Motion", "PastEncoder"]
