@@ -63,6 +63,18 @@ def test_in_a_log_file_a_line_every_half_minute(clock):
     ]
 
 
+def test_a_terminal_is_not_written_to_faster_than_one_can_read(clock):
+    stream = Terminal()
+    progress = Progress(total=20_000, title="read", stream=stream)
+    for step in range(1, 20_001):
+        progress.update(step, {})
+        clock[0] += 1e-4
+    lines = stream.getvalue().split("\r")[1:]
+    assert lines[0] == "read  1/20000"
+    assert lines[-1] == "read  20000/20000  10000 step/s  0s left"
+    assert 2.0 / 0.05 <= len(lines) <= 2.0 / 0.05 + 2
+
+
 def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     items = shown(iter("abc"), 3, "read")
@@ -70,10 +82,10 @@ def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, mo
     assert sys.stderr.getvalue() == ""
     clock[0] += 1
     assert next(items) == "b"
-    clock[0] += 0.5 / 1000
+    clock[0] += 0.1
     assert list(items) == ["c"]
     lines = [line.rstrip() for line in sys.stderr.getvalue().split("\r")[1:]]
-    assert lines == ["read  1/3", "read  2/3  2000 step/s  0s left", "read  3/3  4000 step/s  0s left"]
+    assert lines == ["read  1/3", "read  2/3  10 step/s  0s left", "read  3/3  20 step/s  0s left"]
 
 
 def test_the_line_ends_when_nobody_asks_for_more(clock, monkeypatch):

@@ -8,14 +8,15 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import TextIO, TypeVar
 
 SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_CHANGES = 0.05
 T = TypeVar("T")
 
 
 class Progress:
     """`vqvae  1200/10000  15.3 step/s  9m35s left  loss 0.0712  ...`, rewritten in place on a terminal.
 
-    Elsewhere (a log file, a pipe) one such line every half minute. The rate is that since the first update: before it
-    graphs are compiled.
+    There the first and the last step are shown, and between them what the eye can follow. Elsewhere (a log file, a
+    pipe) it is one such line every half minute. The rate is that since the first update: before it graphs are compiled.
     """
 
     def __init__(self, total: int, title: str = "", stream: TextIO | None = None) -> None:
@@ -30,7 +31,8 @@ class Progress:
         now = time.monotonic()
         first, began = self._first = self._first or (step, now)
         terminal = self._stream.isatty()
-        if not terminal and now - self._printed < SECONDS_BETWEEN_LINES:
+        pause = SECONDS_BETWEEN_CHANGES if terminal else SECONDS_BETWEEN_LINES
+        if now - self._printed < pause and not (terminal and step in (first, self._total)):
             return
         self._printed = now
         self._show(self._line(step, step - first, now - began, metrics), "\r" if terminal else "\n")

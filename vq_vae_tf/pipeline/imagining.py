@@ -20,6 +20,7 @@ from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.sampling import seed_tensor
+from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
 ACTIONS = "actions"
@@ -43,7 +44,8 @@ def write_video_codes(vqvae: VQVAE, digest: str, data: VideoData, directory: Pat
     shared: dict[str, Any] = {"class_names": data.action_names, "num_labels": 0, "model_digest": digest}
 
     def coded(split: str) -> Any:
-        for batch in data.clips(split, _CLIPS):
+        batches = -(-(data.sizes[split] // data.clip_length) // _CLIPS)
+        for batch in shown(data.clips(split, _CLIPS), batches, f"encode {split}"):
             codes = encode(tf.reshape(batch["x"], (-1, *data.image_shape))).numpy()
             yield {"codes": codes.reshape(-1, data.clip_length, *grid)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from vq_vae_tf.codes import CodeData, CodeManifest, write_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.prior import Prior
+from vq_vae_tf.progress import shown
 from vq_vae_tf.training.loop import Summarize
 from vq_vae_tf.vqvae import VQVAE, condition
 
@@ -29,6 +30,7 @@ MODALITIES = {
     "video": "vq_vae_tf.pipeline.video:VideoModality",
 }
 """Name of `--modality` -> where its class is; imported when it is first asked for."""
+_ENCODED = 500  # examples at a time
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Modality(ABC):
             return vqvae.draw(batch, step.assign_add(1))[0]
 
         encode = tf.function(draw if drawn else vqvae.encode, reduce_retracing=True, autograph=False)
-        splits = {split: _encoded(encode, data.examples(split, 500)) for split, size in data.sizes.items() if size}
+        splits = {split: _encoded(encode, data, split) for split, size in data.sizes.items() if size}
         z_shape = vqvae.encoder.compute_output_shape((None, *self.example_shape(data)))
         return write_codes(
             directory,
@@ -162,6 +164,7 @@ def modality(name: str) -> Modality:
     return getattr(import_module(module), kind)()
 
 
-def _encoded(encode: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for batch in batches:
+def _encoded(encode: Callable[[Any], Any], data: Any, split: str) -> Iterator[dict[str, Any]]:
+    batches = -(-data.sizes[split] // _ENCODED)
+    for batch in shown(data.examples(split, _ENCODED), batches, f"encode {split}"):
         yield {"codes": encode(batch).numpy()} | {k: v.numpy() for k, v in (condition(batch) or {}).items()}
