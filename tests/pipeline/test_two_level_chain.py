@@ -33,7 +33,7 @@ def run(data, workdir, *argv, status=0):
 
 
 def test_two_levels_from_training_to_the_export(data, tmp_path, monkeypatch, capsys):
-    run(data, tmp_path / "run", "--quantizer=two_level")
+    run(data, tmp_path / "run", "--quantizer=two_level", "--stages=vqvae,codes,prior,evaluate,export")
     manifest = open_codes(tmp_path / "run" / "codes").manifest
     assert (manifest.layout, manifest.code_shape, manifest.num_codebooks) == ("two_level", (2, 2, 5), 5)
     vqvae, prior = trained_pair(open_run(str(tmp_path / "run")))
