@@ -51,7 +51,7 @@ def fullest(modality):
     """Endpoints of a model that has all it takes to offer every signature; nothing of it ever runs."""
     encoder = SimpleNamespace(hop=4, compute_output_shape=lambda shape: (None, 2, 2, 4))
     model = SimpleNamespace(encoder=encoder, quantizer=VectorQuantizer(8, 4, temperature=0.1), likelihood=None)
-    model.decode = lambda codes: codes
+    model.encode = model.decode = lambda x: x
     network = SimpleNamespace(num_symbols=8, symbol_shape=(2, 2), num_labels=3)
     prior = SimpleNamespace(network=network, past=SimpleNamespace(context=6, num_actions=5))
     if modality == "audio":

@@ -48,8 +48,9 @@ class ImageEndpoints:
         self._loop = tf.function(self._sampled, arguments, autograph=False, jit_compile=xla)
         # A likelihood with a network draws pixel by pixel: another loop, in every signature that gives images.
         self.looping = hasattr(vqvae.likelihood, "network")
-        looped = tf.function(vqvae.decode, [symbols], autograph=False, jit_compile=xla)
-        self._decode = looped if self.looping else vqvae.decode
+        self._decode = tf.function(vqvae.decode, [symbols], autograph=False, jit_compile=xla and self.looping)
+        # Of all signatures, so that a SavedModel holds the encoder once.
+        self._encode = tf.function(vqvae.encode, [tf.TensorSpec((None, *self.image_shape), tf.uint8)], autograph=False)
 
     def _check_prior(self, shape: tuple[int, ...], num_codes: int) -> None:
         if (shape, num_codes) != (self.code_shape, self.num_codes):
@@ -161,7 +162,7 @@ class ImageEndpoints:
         return self.prior.sample(batch_size, seed, {"label": label}, temperature, given=given, keep_mask=keep)
 
     def _encoded(self, image: tf.Tensor) -> tf.Tensor:
-        return self.vqvae.encode(of_shape(image, (None, *self.image_shape), "image"))
+        return self._encode(of_shape(image, (None, *self.image_shape), "image"))
 
     def _checked_codes(self, codes: tf.Tensor) -> tf.Tensor:
         return in_range(of_shape(codes, (None, *self.code_shape), "codes"), self.num_codes, "codes")

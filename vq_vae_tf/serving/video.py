@@ -46,6 +46,10 @@ class VideoEndpoints:
         past = tf.TensorSpec((None, self.past_frames, *self.grid), tf.int32)
         arguments = [past, tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)]
         self._loop = tf.function(self._imagined, arguments, autograph=False, jit_compile=xla)
+        # Of all signatures, so that a SavedModel holds encoder and decoder once.
+        frames, maps = tf.TensorSpec((None, *self.image_shape), tf.uint8), tf.TensorSpec((None, *self.grid), tf.int32)
+        self._encode = tf.function(vqvae.encode, [frames], autograph=False)
+        self._decode = tf.function(vqvae.decode, [maps], autograph=False)
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Name of the signature -> function and arguments; the first is also `serving_default`."""
@@ -65,13 +69,13 @@ class VideoEndpoints:
     def encode(self, video: tf.Tensor) -> Answer:
         """Frames -> codes, each frame by itself."""
         frames = of_shape(video, (None, None, *self.image_shape), "video")
-        codes = self.vqvae.encode(tf.reshape(frames, (-1, *self.image_shape)))
+        codes = self._encode(tf.reshape(frames, (-1, *self.image_shape)))
         return {"codes": tf.reshape(codes, tf.concat([tf.shape(video)[:2], self.grid], 0))}
 
     def decode(self, codes: tf.Tensor) -> Answer:
         """Codes -> frames, each frame by itself."""
         codes = in_range(of_shape(codes, (None, None, *self.grid), "codes"), self.num_codes, "codes")
-        frames = to_uint8(self.vqvae.decode(tf.reshape(codes, (-1, *self.grid))))
+        frames = to_uint8(self._decode(tf.reshape(codes, (-1, *self.grid))))
         return {"video": tf.reshape(frames, tf.concat([tf.shape(codes)[:2], self.image_shape], 0))}
 
     def reconstruct(self, video: tf.Tensor) -> Answer:
