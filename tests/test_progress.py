@@ -85,7 +85,7 @@ def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, mo
     clock[0] += 0.1
     assert list(items) == ["c"]
     lines = [line.rstrip() for line in sys.stderr.getvalue().split("\r")[1:]]
-    assert lines == ["read  1/3", "read  2/3  10 step/s  0s left", "read  3/3  20 step/s  0s left"]
+    assert lines == ["read  1/3", "read  2/3  10/s  0s left", "read  3/3  20/s  0s left"]
 
 
 def test_the_line_ends_when_nobody_asks_for_more(clock, monkeypatch):

@@ -19,8 +19,8 @@ class Progress:
     pipe) it is one such line every half minute. The rate is that since the first update: before it graphs are compiled.
     """
 
-    def __init__(self, total: int, title: str = "", stream: TextIO | None = None) -> None:
-        self._total, self._title = total, title
+    def __init__(self, total: int, title: str = "", stream: TextIO | None = None, unit: str = " step/s") -> None:
+        self._total, self._title, self._unit = total, title, unit
         self._stream = stream if stream is not None else sys.stderr
         self._first: tuple[int, float] | None = None
         self._printed = time.monotonic()
@@ -46,7 +46,7 @@ class Progress:
 
     def _line(self, step: int, done: int, seconds: float, metrics: Mapping[str, float]) -> str:
         rate = done / max(seconds, 1e-9)
-        speed = [f"{_three_digits(rate)} step/s", f"{_duration((self._total - step) / rate)} left"] if done else []
+        speed = [f"{_three_digits(rate)}{self._unit}", f"{_duration((self._total - step) / rate)} left"] if done else []
         shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:4]]
         return "  ".join([self._title, f"{step}/{self._total}", *speed, *shown]).strip()
 
@@ -61,7 +61,7 @@ class Progress:
 
 def shown(items: Iterable[T], total: int, title: str) -> Generator[T, None, None]:
     """The items one by one, so many in all, and how far that is."""
-    progress = Progress(total, title)
+    progress = Progress(total, title, unit="/s")
     try:
         for step, item in enumerate(items, start=1):
             yield item
