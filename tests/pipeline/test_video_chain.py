@@ -82,6 +82,22 @@ def test_the_numbers_and_the_page(finished):
     assert "Frame by frame: test" in page
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (5, [5]), (32, [32]), (35, [32, 32])])
+def test_rollouts_go_so_many_at_a_time_and_few_are_not_filled_up(count, sizes, monkeypatch):
+    met = []
+
+    def loop(past, actions, seed, temperature):
+        met.append(len(past))
+        return past[:, :1] + actions[:, 1:, None, None]
+
+    monkeypatch.setattr(imagining, "_compiled", lambda *settings: loop)
+    past = np.arange(count * 2).reshape(count, 2, 1, 1).repeat(3, 2).repeat(3, 3)
+    actions = np.random.default_rng(0).integers(0, 5, (count, 4))
+    made = imagining.imagine(None, past, actions, Draw(0))
+    np.testing.assert_array_equal(made, past[:, :1] + actions[:, 1:, None, None])
+    assert met == sizes
+
+
 def test_futures_of_several_seeds_the_typical_one_their_mean_and_how_far_they_are_apart(monkeypatch):
     x = np.zeros((3, PAST + FUTURE, 4, 4, 3), np.uint8)
     given = Windows(x, np.zeros((3, PAST + FUTURE, 2, 2), np.int32), np.zeros((3, PAST + FUTURE), np.int32), PAST)

@@ -27,7 +27,7 @@ ACTIONS = "actions"
 """Where in a folder of codes the actions lie: codes of another kind, in the same format."""
 _CLIPS = 8  # encoded at a time
 BATCH = 32
-"""Rollouts at a time: the compiled loop is made for one size."""
+"""Rollouts at a time, at most: the compiled loop is made for one size."""
 SEEDS = 16
 """Futures drawn of each window that is scored."""
 
@@ -135,12 +135,15 @@ def windows(data: VideoData, codes: CodeData, split: str, past: int, future: int
 
 
 def imagine(dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Draw) -> np.ndarray:
-    """Codes `[n, future, h, w]` of imagined frames, in one compiled graph, `BATCH` rollouts at a time."""
+    """Codes `[n, future, h, w]` of imagined frames, in one compiled graph, `BATCH` rollouts at a time or all, if fewer.
+
+    What is drawn in a row of a batch does not depend on how many there are.
+    """
     loop = _compiled(dynamics, draw.top_k, draw.top_p)
     seed, temperature = seed_tensor(draw.seed), tf.constant(draw.temperature, tf.float32)
-    made = []
-    for first in range(0, len(past), BATCH):
-        chosen = [np.resize(a[first : first + BATCH], (BATCH, *a.shape[1:])) for a in (past, actions)]
+    made, size = [], min(BATCH, len(past))
+    for first in range(0, len(past), size):
+        chosen = [np.resize(a[first : first + size], (size, *a.shape[1:])) for a in (past, actions)]
         made.append(loop(*(tf.constant(a, tf.int32) for a in chosen), seed, temperature).numpy())
     return np.concatenate(made)[: len(past)]
 
@@ -168,7 +171,8 @@ def futures(
 ) -> np.ndarray:
     """Frames uint8 `[count, n, future, height, width, 3]`: `count` draws, of the seeds from `draw.seed` on."""
     seeds = [(draw.seed + number) % 2**31 for number in range(count)]
-    return np.stack([decoded(vqvae, imagine(dynamics, past, actions, replace(draw, seed=seed))) for seed in seeds])
+    draws = [replace(draw, seed=seed) for seed in seeds]
+    return np.stack([decoded(vqvae, imagine(dynamics, past, actions, each)) for each in shown(draws, count, "futures")])
 
 
 def code_squares(vqvae: VQVAE) -> np.ndarray:
