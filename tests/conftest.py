@@ -22,6 +22,7 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+# What TensorFlow's import leaves takes long to go through again and again: a tenth of the time of a chain of commands.
 gc.collect()
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)

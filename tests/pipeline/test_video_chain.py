@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -96,6 +97,27 @@ def test_rollouts_go_so_many_at_a_time_and_few_are_not_filled_up(count, sizes, m
     made = imagining.imagine(None, past, actions, Draw(0))
     np.testing.assert_array_equal(made, past[:, :1] + actions[:, 1:, None, None])
     assert met == sizes
+
+
+@pytest.mark.parametrize(("count", "size"), [(3, 3), (40, 32)])
+def test_the_speed_is_that_of_rollouts_already_compiled(count, size, monkeypatch):
+    x, now, met = np.zeros((count, PAST + FUTURE, 4, 4, 3), np.uint8), [0.0], []
+    given = Windows(
+        x, np.zeros((count, PAST + FUTURE, 2, 2), np.int32), np.zeros((count, PAST + FUTURE), np.int32), PAST
+    )
+
+    def imagine(dynamics, past, actions, draw):
+        now[0] += 2.0
+        met.append((past.shape, actions.shape))
+
+    video = SimpleNamespace(past_frames=PAST, future_frames=FUTURE)
+    run = SimpleNamespace(data=None, config=SimpleNamespace(video=video, run=SimpleNamespace(seed=0)))
+    monkeypatch.setattr(video_scoring, "windows", lambda *asked: given)
+    monkeypatch.setattr(video_scoring, "imagine", imagine)
+    monkeypatch.setattr(video_scoring, "decoded", lambda vqvae, codes: None)
+    monkeypatch.setattr(video_scoring.time, "perf_counter", lambda: now[0])
+    assert video_scoring._speed(run, None, None, None, "test") == size * FUTURE / 2.0
+    assert met == [((size, PAST, 2, 2), (size, PAST + FUTURE - 1))]
 
 
 def test_futures_of_several_seeds_the_typical_one_their_mean_and_how_far_they_are_apart(monkeypatch):

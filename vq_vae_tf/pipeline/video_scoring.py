@@ -177,9 +177,9 @@ def _real_shift(run: Run, given: Windows, name: str) -> float | None:
 
 
 def _speed(run: Run, vqvae: VQVAE, dynamics: Dynamics, codes: CodeData, split: str) -> float:
-    """Imagined and decoded frames a second, `BATCH` rollouts at a time, after the first call has compiled."""
+    """Imagined and decoded frames a second: the first rollouts again, of the size that is compiled already."""
     given = windows(run.data, codes, split, run.config.video.past_frames, run.config.video.future_frames)
-    past, actions = (np.resize(a, (BATCH, *a.shape[1:])) for a in (given.codes[:, : given.past], given.between))
+    past, actions = given.codes[:BATCH, : given.past], given.between[:BATCH]
     started = time.perf_counter()
     decoded(vqvae, imagine(dynamics, past, actions, Draw(run.config.run.seed)))
-    return BATCH * given.truth.shape[1] / (time.perf_counter() - started)
+    return len(past) * given.truth.shape[1] / (time.perf_counter() - started)
