@@ -55,7 +55,8 @@ def voices():
 def test_the_page_of_sounds_says_who_speaks_and_ends_as_others_do(voices, tmp_path):
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (3, WINDOW)).astype(np.float32)
     scores = {"split": "test", "log_spectral_distance_db": 1.0, "perplexity": 2.0, "code_bits_per_second": 3.0}
-    report = audio._report(_run(tmp_path, voices, modality="audio"), scores, COUNTS, x, x / 2, {"eve": x[0]}, None)
+    shown = list(zip(audio._names(voices, "test", np.arange(3)), zip(x, x / 2, strict=True), strict=True))
+    report = audio._report(_run(tmp_path, voices, modality="audio"), scores, COUNTS, shown, {"eve": x[0]}, None)
     page = render(report)
     _check_frame(page, "VQ-VAE · audio")
     pieces = ("eve, 7_1.wav", "eve, 7_1.wav from 0.64 s", "bob, 2_0.wav")

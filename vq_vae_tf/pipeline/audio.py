@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -91,15 +91,17 @@ class AudioModality(Modality):
         prior = load_prior(run)
         decode, rate, distances = decoder(vqvae), run.data.rate, []
         encode = tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
-        coded, shown, chosen = [], [], _spread(run.data, split, SHOWN)
+        rows = _spread(run.data, split, SHOWN)
+        shown: list[tuple[np.ndarray, np.ndarray]] = []
+        coded, first = [], 0
         for batch in run.data.examples(split, size):
             codes, x = encode(batch), batch["x"].numpy()
             coded.append({"codes": codes.numpy()})
             made = decode(codes, batch["label"]).numpy()
             distances.append(log_spectral_distance(x, made))
-            here = chosen[(chosen >= 0) & (chosen < len(x))]
-            shown.append((x[here], made[here]))
-            chosen = chosen - len(x)
+            here = rows[(rows >= first) & (rows < first + len(x))] - first
+            shown += zip(x[here], made[here], strict=True)
+            first += len(x)
         counts = code_counts(coded, vqvae.quantizer.num_codes, vqvae.quantizer.num_codebooks)
         use = codebook_use(counts)
         scores: dict[str, Any] = {
@@ -119,8 +121,8 @@ class AudioModality(Modality):
             scores["phonemes"] = phoneme_numbers(phonemes)
         draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
         drawn = drawn_sounds(run, vqvae, prior, draw) if prior else {}
-        originals, reconstructions = (np.concatenate(part) for part in zip(*shown, strict=True))
-        write_scores(run, scores, _report(run, scores, counts, originals, reconstructions, drawn, phonemes))
+        named = list(zip(_names(run.data, split, rows), shown, strict=True))
+        write_scores(run, scores, _report(run, scores, counts, named, drawn, phonemes))
         told = f"log-spectral distance {scores['log_spectral_distance_db']:.2f} dB, perplexity {use.perplexity:.1f}"
         if phonemes is not None:
             told += f", phoneme accuracy {phonemes.accuracy:.1%}"
@@ -183,14 +185,13 @@ def _report(
     run: Run,
     scores: dict[str, Any],
     counts: np.ndarray,
-    originals: np.ndarray,
-    made: np.ndarray,
+    shown: Sequence[tuple[str, tuple[np.ndarray, np.ndarray]]],
     drawn: dict[str, np.ndarray],
     phonemes: PhonemeScores | None,
 ) -> Report:
     pairs = [
         _sound(f"{name}: {kind}", x, run.data.rate)
-        for name, *both in zip(_names(run.data, scores["split"], len(made)), originals, made, strict=True)
+        for name, both in shown
         for kind, x in zip(("original", "reconstruction"), both, strict=True)
     ]
     text = SHOWN_AS.format(seconds=run.data.window / run.data.rate, split=scores["split"], top=run.data.rate / 2000)
@@ -214,9 +215,9 @@ def _report(
     return Report(run.directory.name, subtitle, headline, sections, "VQ-VAE · audio", page_facts(run))
 
 
-def _names(data: AudioData, split: str, count: int) -> list[str]:
-    """Of the examples that are shown: the speaker, the file, and where in it a piece begins that is not its first."""
-    recordings, rows = data.split(split), _spread(data, split, count)
+def _names(data: AudioData, split: str, rows: np.ndarray) -> list[str]:
+    """Of these examples: the speaker, the file, and where in it a piece begins that is not its first."""
+    recordings = data.split(split)
     pieces = recordings.windows(data.window)
     names = []
     for recording, begin, label in zip(*(pieces[key][rows] for key in ("recording", "begin", "label")), strict=True):
