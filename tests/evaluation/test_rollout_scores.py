@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
-from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, phase_shift, sideways, spread
+from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, phase_shift, sideways, spread
 
 
 def pictures(*shape, seed=0):
@@ -75,30 +75,3 @@ def test_sheets_and_films_side_by_side_keep_pixels_where_they_belong():
     assert both.shape == (3, 24, 68, 3)
     np.testing.assert_array_equal(both[:, :, 36:], films[1])
     assert not both[:, :, 32:36].any()
-
-
-def test_the_most_typical_film_of_each_scene_is_the_one_nearest_to_the_mean_and_unchanged():
-    films = np.random.default_rng(0).integers(0, 256, (5, 3, 2, 4, 4, 3)).astype(np.uint8)
-    chosen = most_typical(films, films[0], kept=1.0)
-    assert chosen.dtype == np.uint8
-    for scene in range(3):
-        each = films[:, scene].astype(np.float64)
-        nearest = np.square(each - each.mean(0)).sum((1, 2, 3, 4)).argmin()
-        np.testing.assert_array_equal(chosen[scene], films[nearest, scene])
-    np.testing.assert_array_equal(most_typical(films[:1], films[0]), films[0])
-
-
-@pytest.mark.parametrize("given_contrast", [10, 40])
-def test_only_films_as_sharp_as_what_was_given_are_shown(given_contrast):
-    pattern = np.random.default_rng(0).integers(0, 2, (2, 3, 8, 8, 3))
-    contrasts = np.array([9, 11, 14, 20, 38, 43, 60, 80])
-    films = (100 + contrasts[:, None, None, None, None, None] * pattern).astype(np.uint8)
-    given = (100 + given_contrast * pattern[:, :2]).astype(np.uint8)
-    kept = contrasts[np.abs(np.log(contrasts / given_contrast)).argsort()[:2]]
-    nearest = kept[np.abs(kept - contrasts.mean()).argmin()]
-    np.testing.assert_array_equal(most_typical(films, given), 100 + nearest * pattern)
-
-
-def test_films_of_one_colour_are_equally_sharp():
-    grey = np.arange(8, dtype=np.uint8)[:, None, None, None, None, None] * np.ones((1, 2, 3, 4, 4, 3), np.uint8)
-    np.testing.assert_array_equal(most_typical(grey, grey[0]), grey[3])

@@ -72,11 +72,11 @@ def test_films_and_their_frames_are_enlarged_by_whole_numbers(frame, frames, wid
     data = VideoData(ImageData("world", shape, (), {}), frames + 2, (), {})
     films = np.random.default_rng(0).integers(0, 256, (1, 4, frames, *shape)).astype(np.uint8)
     each = {"psnr": [1.0] * frames, "ssim": [0.5] * frames}
-    kinds = ("rollout", "typical_rollout", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction")
+    kinds = ("rollout", "consensus", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction")
     of_films = {kind: each for kind in kinds} | {
         "num_windows": 1,
         "bits_per_frame": {"true": 1.0, "shuffled": 2.0},
-        "gradient_energy": dict.fromkeys(("rollout", "typical_rollout", "reconstruction"), 1.0),
+        "gradient_energy": dict.fromkeys(("rollout", "consensus", "reconstruction"), 1.0),
         "spread_over_seeds": [1.0] * frames,
     }
     scores = {"split": "test", "rollouts": {"test": of_films}, "rollout_frames_per_second": 9.0, "num_frames": 3}

@@ -17,7 +17,7 @@ from vq_vae_tf import config
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline import imagining, video_scoring
+from vq_vae_tf.pipeline import consensus, imagining, video_scoring
 from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.modality import Draw
@@ -72,7 +72,7 @@ def test_the_numbers_and_the_page(finished):
     assert scores["num_frames"] == clips * LENGTH
     scored = scores["rollouts"]["test"]
     assert scored["num_windows"] == clips
-    for name in ("rollout", "typical_rollout", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
+    for name in ("rollout", "consensus", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
         assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
@@ -120,26 +120,57 @@ def test_the_speed_is_that_of_rollouts_already_compiled(count, size, monkeypatch
     assert met == [((size, PAST, 2, 2), (size, PAST + FUTURE - 1))]
 
 
-def test_futures_of_several_seeds_the_typical_one_their_mean_and_how_far_they_are_apart(monkeypatch):
-    x = np.zeros((3, PAST + FUTURE, 4, 4, 3), np.uint8)
+def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_are_apart(monkeypatch):
+    x = np.arange(3, dtype=np.uint8)[:, None, None, None, None] * np.ones((1, PAST + FUTURE, 4, 4, 3), np.uint8)
     given = Windows(x, np.zeros((3, PAST + FUTURE, 2, 2), np.int32), np.zeros((3, PAST + FUTURE), np.int32), PAST)
 
     def by_seed(dynamics, past, actions, draw):
         assert draw.temperature == 0.7
-        return draw.seed
+        return np.full((3, FUTURE, 2, 2), draw.seed)
+
+    def agreed(vqvae, codings, before):
+        assert codings.shape == (video_scoring.SEEDS, 3, FUTURE, 2, 2)
+        np.testing.assert_array_equal(before, x[:, :PAST])
+        return "agreed"
 
     monkeypatch.setattr(imagining, "imagine", by_seed)
-    monkeypatch.setattr(imagining, "decoded", lambda vqvae, seed: np.full_like(given.truth, seed * seed // 2))
-    first, mean, typical, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
+    monkeypatch.setattr(
+        video_scoring, "decoded", lambda vqvae, codes: np.full_like(given.truth, codes[0, 0, 0, 0] ** 2 // 2)
+    )
+    monkeypatch.setattr(video_scoring, "consensus_films", agreed)
+    first, mean, found, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
     grey = (3 + np.arange(video_scoring.SEEDS)) ** 2 // 2
     assert (first == 4).all()
     assert (mean == grey.mean()).all()
-    assert (typical == grey[np.abs(grey - grey.mean()).argmin()]).all()
+    assert found == "agreed"
     np.testing.assert_allclose(apart, [grey.std(ddof=1)] * FUTURE, rtol=1e-5)
+
+
+def test_seeds_of_futures_start_again_behind_the_last_number(monkeypatch):
     seeds = []
     monkeypatch.setattr(imagining, "imagine", lambda dynamics, past, actions, draw: seeds.append(draw.seed) or 0)
-    video_scoring._futures(None, None, given, Draw(2**31 - 1))
-    assert np.array(seeds).astype(np.int32).tolist() == seeds == [2**31 - 1, *range(video_scoring.SEEDS - 1)]
+    imagining.futures(None, None, None, Draw(2**31 - 1), 16)
+    assert np.array(seeds).astype(np.int32).tolist() == seeds == [2**31 - 1, *range(15)]
+
+
+@pytest.mark.parametrize(("films", "sizes"), [(1, [3]), (7, [16, 16])])
+def test_a_consensus_is_composed_frame_by_frame_as_sharp_as_what_was_given(films, sizes, monkeypatch):
+    codings = np.random.default_rng(0).integers(0, 50, (2, films, FUTURE, 2, 2)).astype(np.int32)
+    given = np.zeros((films, PAST, 4, 4, 3), np.uint8)
+    given[:, :, ::2] = 255 * (np.arange(films) % 2)[:, None, None, None, None]  # every other film is striped
+    met = []
+
+    def compose(drawn, wanted):
+        met.append(drawn.shape[1])
+        return drawn[1] + tf.cast(wanted > 0.5, tf.int32)[:, None, None]
+
+    monkeypatch.setattr(consensus, "_compiled", lambda vqvae, sharpening: compose)
+    monkeypatch.setattr(consensus, "decoded", lambda vqvae, codes: codes)
+    striped = (np.arange(films) % 2)[:, None, None, None]
+    np.testing.assert_array_equal(consensus.consensus_films(None, codings, given), codings[1] + striped)
+    assert met == sizes
+    np.testing.assert_array_equal(consensus.consensus_films(None, codings[:1], given), codings[0])
+    assert met == sizes
 
 
 def test_codes_lie_beside_the_actions_that_belong_to_them(finished, world):
@@ -177,13 +208,18 @@ def test_films_of_actions(finished, tmp_path, monkeypatch):
     assert made.n_frames == PAST + 3
     assert made.size == (2 * (2 * SIZE + 4), 2 * SIZE)
     assert opened(tmp_path / "film.png").size == ((PAST + 3) * (SIZE + 2) - 2, 2 * SIZE + 2)
-    again = [*asked[:1], "--actions=left*2,right", "--temperatures=1", "--typical_of=3"]
-    assert call(monkeypatch, sample, "sample", *again, f"--output={tmp_path}/typical.webp") == 0
-    assert opened(tmp_path / "typical.webp").n_frames == PAST + 3
-    for wrong in ("--typical_of=0", "--actions=jump", "--actions=left*none", "--clip=99", "--classes=left",
+    again = [*asked[:1], "--actions=left*2,right", "--temperatures=1", "--consensus_of=3"]
+    assert call(monkeypatch, sample, "sample", *again, f"--output={tmp_path}/consensus.webp") == 0
+    assert opened(tmp_path / "consensus.webp").n_frames == PAST + 3
+    for wrong in ("--consensus_of=0", "--actions=jump", "--actions=left*none", "--clip=99", "--classes=left",
                   "--complete=a.png", f"--output={tmp_path}/film.mp4"):  # fmt: skip
         assert call(monkeypatch, sample, "sample", *asked, wrong) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.png", "typical.png", "typical.webp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "consensus.png",
+        "consensus.webp",
+        "film.gif",
+        "film.png",
+    ]
 
 
 def test_actions_are_read_by_name_and_number():

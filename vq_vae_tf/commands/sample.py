@@ -35,10 +35,10 @@ OF_A_MODALITY = (
         "actions", list, [], "video: what is done frame by frame, as forward*10,left*4; none: each action in turn"
     ),
     ExtraFlag(
-        "typical_of",
+        "consensus_of",
         int,
         1,
-        "video: of so many futures show, of the quarter as sharp as the frames given, the nearest to their mean",
+        "video: show what so many futures have in common, as sharp as the frames given, in place of one future",
     ),
     ExtraFlag("seconds", float, 0.0, "speech: how long each sound is; 0: as long as the window of training"),
     ExtraFlag("clip", int, 0, "video: which clip of the split that is scored gives the first frames, from 0"),
@@ -55,8 +55,8 @@ def run(argv: list[str]) -> None:
         raise UserError("--temperatures has no number; give some above 0, such as 0.8,1.0, or leave it out.")
     if not 0.0 < flag["top_p"] <= 1.0:
         raise UserError(f"--top_p={flag['top_p']} is not a probability; give a number above 0 and at most 1.")
-    if flag["typical_of"] < 1:
-        raise UserError(f"--typical_of={flag['typical_of']} futures cannot be drawn; give at least 1.")
+    if flag["consensus_of"] < 1:
+        raise UserError(f"--consensus_of={flag['consensus_of']} futures cannot be drawn; give at least 1.")
     if not 0.0 <= flag["keep"] <= 1.0:
         raise UserError(f"--keep={flag['keep']} is not a part of a picture; give a number from 0 to 1.")
     if "keep" in values.present and not flag["complete"]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from vq_vae_tf.evaluation.reconstruction import ReconstructionMetrics, as_served
-
-KEPT = 0.25
-"""Of films drawn for a scene, the share that may be shown: those as sharp as what was given."""
 
 
 def frame_scores(truth: Any, films: Any, variance: float) -> dict[str, list[float]]:
@@ -60,33 +56,6 @@ def sideways(films: Any) -> np.ndarray:
     films = np.asarray(films)
     steps = [phase_shift(films[:, t], films[:, t + 1])[:, 1] for t in range(films.shape[1] - 1)]
     return np.median(np.stack(steps, axis=1), axis=1)
-
-
-def most_typical(films: Any, given: Any, kept: float = KEPT) -> np.ndarray:
-    """Of several films of each scene one as sharp as the frames before it and near the mean of all, as it is.
-
-    Equation: f_s, s = argmin_s |f_s - mean_s f_s|^2 among the `kept` of the films (at least one) whose gradient energy
-    E is nearest to that of the frames given, by |log(E_s / E_given)|. The film nearest to the mean of all of them
-    (`kept` = 1) is the nearest to the truth, and blurred: what lost its detail is nearer to a mean.
-
-    Args:
-        films: `[films, n, time, height, width, 3]`.
-        given: `[n, time, height, width, 3]`, what was there before.
-        kept: above 0, at most 1; the default was chosen on validation walks of ViZDoom (RESULTS.md).
-
-    Returns:
-        `[n, time, height, width, 3]`.
-    """
-    films = np.asarray(films)
-    mean, axes = films.mean(axis=0, dtype=np.float32), tuple(range(1, films.ndim - 1))
-    distances = np.stack([np.square(each - mean).mean(axis=axes) for each in films])  # one at a time in float32
-    unlike = np.abs(_log_energies(given) - np.stack([_log_energies(each) for each in films]))
-    worst_kept = np.sort(unlike, axis=0)[math.ceil(kept * len(films)) - 1]
-    return films[np.where(unlike > worst_kept, np.inf, distances).argmin(axis=0), np.arange(films.shape[1])]
-
-
-def _log_energies(films: Any) -> np.ndarray:
-    return np.log([max(gradient_energy(film), 1e-12) for film in films])  # a film may be of one colour
 
 
 def spread(films: Any) -> list[float]:

@@ -166,13 +166,11 @@ def decoded(vqvae: VQVAE, codes: np.ndarray) -> np.ndarray:
     return made.reshape(*codes.shape[:2], *made.shape[1:])
 
 
-def futures(
-    vqvae: VQVAE, dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Draw, count: int
-) -> np.ndarray:
-    """Frames uint8 `[count, n, future, height, width, 3]`: `count` draws, of the seeds from `draw.seed` on."""
+def futures(dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Draw, count: int) -> np.ndarray:
+    """Codes int32 `[count, n, future, h, w]`: `count` draws, of the seeds from `draw.seed` on."""
     seeds = [(draw.seed + number) % 2**31 for number in range(count)]
     draws = [replace(draw, seed=seed) for seed in seeds]
-    return np.stack([decoded(vqvae, imagine(dynamics, past, actions, each)) for each in shown(draws, count, "futures")])
+    return np.stack([imagine(dynamics, past, actions, each) for each in shown(draws, count, "futures")])
 
 
 def code_squares(vqvae: VQVAE) -> np.ndarray:

@@ -18,11 +18,11 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import data_variance
 from vq_vae_tf.evaluation.report import counted
-from vq_vae_tf.evaluation.rollouts import most_typical
 from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import VideoData
+from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
@@ -39,7 +39,7 @@ from vq_vae_tf.vqvae import VQVAE
 class VideoModality(Modality):
     """Clips `[time, height, width, 3]`, uint8, with or without actions; one VQ-VAE for every frame by itself."""
 
-    sample_flags: ClassVar[tuple[str, ...]] = ("actions", "clip", "typical_of")
+    sample_flags: ClassVar[tuple[str, ...]] = ("actions", "clip", "consensus_of")
 
     def open_data(self, config: Config) -> VideoData:
         """See `Modality`."""
@@ -136,9 +136,11 @@ class VideoModality(Modality):
         past = np.asarray(vqvae.encode(first))[None]
         actions = np.array([[*before, *plan] for plan in plans])
         shown = first[None].repeat(len(plans), axis=0)
-        past, count = past.repeat(len(plans), axis=0), options.get("typical_of", 1)
+        past, count = past.repeat(len(plans), axis=0), options.get("consensus_of", 1)
         films = [
-            np.concatenate([shown, most_typical(futures(vqvae, dynamics, past, actions, draw, count), shown)], axis=1)
+            np.concatenate(
+                [shown, consensus_films(vqvae, futures(dynamics, past, actions, draw, count), shown)], axis=1
+            )
             for draw in request.draws
         ]
         rows = np.concatenate(films)

@@ -16,9 +16,7 @@ from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.scoring import closing_sections, page_facts
 
 TOGETHER = f"The mean of {SEEDS} futures drawn for each window: a guess at the expected frame, not a picture of one."
-TYPICAL = (
-    f"Of {SEEDS} futures the quarter as sharp as the frames given, and of these the one nearest to the mean of all."
-)
+CONSENSUS = f"What {SEEDS} futures have in common, put together of their codes, as sharp as the frames given."
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
@@ -75,7 +73,7 @@ def _film_sections(name: str, scores: Mapping[str, Any], films: np.ndarray) -> l
 def _per_frame(scores: Mapping[str, Any], columns: Sequence[str], kind: str) -> Table:
     meanings = {
         "rollout": "",
-        "typical_rollout": TYPICAL,
+        "consensus": CONSENSUS,
         "mean_of_rollouts": TOGETHER,
         "copy_last": LAST,
         "mean_frame": MEAN,
@@ -92,7 +90,7 @@ def _singles(scores: Mapping[str, Any]) -> Table:
         Row("actions taken", [bits["true"]], "bits/frame", "-log2 p of the true next frame's codes.", 1),
         Row("actions shuffled", [bits["shuffled"]], "bits/frame", SHUFFLED, 1),
         Row("gradient energy, imagined", [energy["rollout"]], "", ENERGY),
-        Row("gradient energy, typical", [energy["typical_rollout"]], "", ENERGY),
+        Row("gradient energy, consensus", [energy["consensus"]], "", ENERGY),
         Row("gradient energy, reconstructed", [energy["reconstruction"]], "", ENERGY),
     ]
     if turning:

@@ -13,7 +13,8 @@ from vq_vae_tf.codes import CodeData
 from vq_vae_tf.dynamics import Dynamics
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
-from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, most_typical, sideways, spread
+from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, sideways, spread
+from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.imagining import BATCH, SEEDS, Windows, decoded, futures, imagine, windows
 from vq_vae_tf.pipeline.modality import Draw
@@ -93,12 +94,12 @@ def _rollouts(
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined, together, typical, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
+    imagined, together, agreed, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
         "rollout": imagined,
-        "typical_rollout": typical,
+        "consensus": agreed,
         "mean_of_rollouts": together,
         "copy_last": last,
         "mean_frame": np.broadcast_to(mean, truth.shape),
@@ -108,7 +109,7 @@ def _rollouts(
     scores |= {name: frame_scores(truth, films, variance) for name, films in candidates.items()}
     scores["bits_per_frame"] = _bits(dynamics, given, run.config.run.seed)
     real = gradient_energy(truth)
-    sharp = ("rollout", "typical_rollout", "reconstruction")
+    sharp = ("rollout", "consensus", "reconstruction")
     scores["gradient_energy"] = {name: gradient_energy(candidates[name]) / real for name in sharp}
     scores["spread_over_seeds"] = spread_over_seeds
     if {_LEFT, _RIGHT} <= set(run.data.action_names) and dynamics.past.num_actions:
@@ -142,10 +143,11 @@ def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
 def _futures(
     vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Of each window a future, the mean of SEEDS, their most typical; and how far they are apart (first windows)."""
-    drawn = futures(vqvae, dynamics, given.codes[:, : given.past], given.between, draw, SEEDS)
-    together = drawn.mean(axis=0, dtype=np.float32)
-    return drawn[0], together, most_typical(drawn, given.x[:, : given.past]), spread(drawn[:, :BATCH])
+    """Of each window a future, the mean of SEEDS, their consensus; and how far they are apart (first windows)."""
+    codings = futures(dynamics, given.codes[:, : given.past], given.between, draw, SEEDS)
+    drawn = np.stack([decoded(vqvae, each) for each in codings])
+    agreed = consensus_films(vqvae, codings, given.x[:, : given.past])
+    return drawn[0], drawn.mean(axis=0, dtype=np.float32), agreed, spread(drawn[:, :BATCH])
 
 
 def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> dict[str, Any]:

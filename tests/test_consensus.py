@@ -1,0 +1,89 @@
+"""What draws have in common: the nearest to their mean of what each place was drawn as, and as sharp as is wanted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.consensus import consensus, gradient_energies
+
+SIDE = 4
+
+
+def decoder(squares):
+    """Places of codes as squares of pixels, `[codes, SIDE, SIDE]`, each by itself."""
+
+    def decode(codes):
+        made = ops.take(ops.convert_to_tensor(squares.astype(np.float32)), codes, axis=0)  # [batch, h, w, SIDE, SIDE]
+        batch, height, width = codes.shape
+        rows = ops.reshape(ops.transpose(made, (0, 1, 3, 2, 4)), (batch, height * SIDE, width * SIDE, 1))
+        return ops.repeat(rows, 3, axis=-1)
+
+    return decode
+
+
+def found(codings, squares, wanted=0.0, **settings):
+    wanted = np.broadcast_to(np.float32(wanted), codings.shape[1:2])
+    return np.asarray(
+        consensus(ops.convert_to_tensor(codings), decoder(squares), ops.convert_to_tensor(wanted), **settings)
+    )
+
+
+@pytest.mark.parametrize("candidates", [3, 5])
+def test_without_sharpening_each_place_is_the_nearest_to_the_mean_of_what_was_drawn_there(candidates):
+    rng = np.random.default_rng(0)
+    squares = np.full((12, SIDE, SIDE), rng.permutation(12)[:, None, None] * 20.0)
+    codings = rng.integers(0, 12, (5, 3, 6, 7)).astype(np.int32)
+    grey = squares[:, 0, 0][codings]
+    nearest = np.abs(grey - grey.mean(0)).argmin(0)
+    expected = np.take_along_axis(grey, nearest[None], 0)[0]
+    made = squares[:, 0, 0][found(codings, squares, sharpening=0.0, candidates=candidates)]
+    np.testing.assert_allclose(np.abs(made - grey.mean(0)), np.abs(expected - grey.mean(0)), atol=1e-4)
+
+
+def flat_and_striped():
+    """Code 0 is grey, 1 and 2 are stripes that cancel in the mean, 3 and 4 such stripes of four times the energy."""
+    stripes = np.tile([1.0, 1.0, -1.0, -1.0], (SIDE, 1))
+    return np.stack([128 + amplitude * stripes for amplitude in (0, 20, -20, 40, -40)])
+
+
+def drawn(seed=0):
+    rng = np.random.default_rng(seed)
+    each = np.arange(5, dtype=np.int32)[:, None, None, None] * np.ones((1, 4, 6, 6), np.int32)
+    return rng.permuted(each, axis=0)
+
+
+def test_sharpening_takes_what_is_sharp_up_to_what_is_wanted():
+    squares, codings = flat_and_striped(), drawn()
+    pictures = [np.asarray(gradient_energies(decoder(squares)(ops.convert_to_tensor(each)))) for each in codings]
+    usual = np.mean(pictures)
+    assert (found(codings, squares, usual, sharpening=0.0) == 0).all()
+    assert (found(codings, squares, 0.0, sharpening=5.0) == 0).all()  # nothing is gained by what is not wanted
+    energies = []
+    for wanted in (0.3 * usual, usual, 2 * usual):
+        made = found(codings, squares, wanted, sharpening=5.0)
+        energies.append(np.mean(gradient_energies(decoder(squares)(ops.convert_to_tensor(made)))))
+        assert energies[-1] > 0.8 * wanted
+    assert energies[0] < 0.7 * energies[1] < 0.7 * energies[2]
+
+
+def test_a_consensus_has_only_codes_that_were_drawn_at_their_place_and_of_one_it_is_that_one():
+    squares, codings = flat_and_striped(), drawn(1)[:2]
+    made = found(codings, squares, 0.01)
+    assert ((made == codings[0]) | (made == codings[1])).all()
+    np.testing.assert_array_equal(found(codings[:1], squares, 0.01), codings[0])
+
+
+def test_each_picture_is_composed_by_itself():
+    squares, codings = flat_and_striped(), drawn(2)
+    whole = found(codings, squares, 0.02)
+    for number in range(codings.shape[1]):
+        np.testing.assert_array_equal(found(codings[:, number : number + 1], squares, 0.02)[0], whole[number])
+
+
+def test_gradient_energies_are_mean_squared_differences():
+    x = np.random.default_rng(0).integers(0, 256, (3, 9, 11, 3)).astype(np.uint8)
+    u = x / 255.0
+    sums = np.square(np.diff(u, axis=1)).sum((1, 2, 3)) + np.square(np.diff(u, axis=2)).sum((1, 2, 3))
+    np.testing.assert_allclose(np.asarray(gradient_energies(ops.convert_to_tensor(x))), sums / (9 * 11 * 3), rtol=1e-5)
