@@ -77,7 +77,7 @@ def test_a_terminal_is_not_written_to_faster_than_one_can_read(clock):
 
 def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    items = shown(iter("abc"), 3, "read")
+    items = shown(iter("abc"), "read", 3)
     assert next(items) == "a"
     assert sys.stderr.getvalue() == ""
     clock[0] += 1
@@ -90,7 +90,7 @@ def test_items_come_one_by_one_and_the_line_counts_those_that_are_done(clock, mo
 
 def test_the_line_ends_when_nobody_asks_for_more(clock, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    items = shown("abc", 3, "read")
+    items = shown("abc", "read")
     next(items), next(items)
     items.close()
     assert sys.stderr.getvalue() == "\rread  1/3\n"

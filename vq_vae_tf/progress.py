@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping
-from typing import TextIO, TypeVar
+from collections.abc import Generator, Iterable, Mapping, Sized
+from typing import TextIO, TypeVar, cast
 
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_CHANGES = 0.05
@@ -59,9 +59,9 @@ class Progress:
         self._stream.flush()
 
 
-def shown(items: Iterable[T], total: int, title: str) -> Generator[T, None, None]:
-    """The items one by one, so many in all, and how far that is."""
-    progress = Progress(total, title, unit="/s")
+def shown(items: Iterable[T], title: str, total: int | None = None) -> Generator[T, None, None]:
+    """The items one by one, and how far that is; `total` says how many there are where they do not know it."""
+    progress = Progress(len(cast(Sized, items)) if total is None else total, title, unit="/s")
     try:
         for step, item in enumerate(items, start=1):
             yield item

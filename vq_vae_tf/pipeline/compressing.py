@@ -111,14 +111,14 @@ def _read(inputs: Sequence[str], shape: tuple[int, int, int]) -> tuple[tuple[str
         files += [(str(file.relative_to(path)) if path.is_dir() else file.name, file) for file in found]
     if not files:
         raise UserError(f"--input={','.join(inputs)} holds no file; give pictures.")
-    pictures = np.stack([read_picture(file, shape, "--input") for _, file in shown(files, len(files), "read")])
+    pictures = np.stack([read_picture(file, shape, "--input") for _, file in shown(files, "read")])
     return tuple(name for name, _ in files), pictures
 
 
 def _batches(rows: Any, title: str) -> Iterator[Any]:
     """`BATCH` rows at a time, and how far that is."""
     starts = range(0, len(rows), BATCH)
-    for start in shown(starts, len(starts), title):
+    for start in shown(starts, title):
         yield rows[start : start + BATCH]
 
 

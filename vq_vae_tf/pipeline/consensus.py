@@ -31,7 +31,7 @@ def consensus_films(vqvae: VQVAE, codings: np.ndarray, given: np.ndarray, sharpe
     frames = codings.reshape(count, films * time, *grid)
     size = min(_FRAMES, films * time)
     compose, made = _compiled(vqvae, sharpening), []
-    for first in shown(range(0, films * time, size), -(-films * time // size), "consensus"):
+    for first in shown(range(0, films * time, size), "consensus"):
         chosen = np.arange(first, first + size) % (films * time)
         made.append(compose(tf.constant(frames[:, chosen]), tf.constant(wanted[chosen])).numpy())
     composed = np.concatenate(made)[: films * time]

@@ -55,7 +55,7 @@ def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int =
     label = tf.constant([speaker], tf.int32)
     encode, out = _encoder(vqvae, padded, chunk * hop), []
     starts = range(0, frames, step)
-    for first in shown(starts, len(starts), "convert"):
+    for first in shown(starts, "convert"):
         begin, end = max(0, first - context), min(frames, first + step + context)
         made: Any = decode(encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
         out.append(made[(first - begin) * hop : (min(first + step, frames) - begin) * hop])

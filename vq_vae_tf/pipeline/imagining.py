@@ -45,7 +45,7 @@ def write_video_codes(vqvae: VQVAE, digest: str, data: VideoData, directory: Pat
 
     def coded(split: str) -> Any:
         batches = -(-(data.sizes[split] // data.clip_length) // _CLIPS)
-        for batch in shown(data.clips(split, _CLIPS), batches, f"encode {split}"):
+        for batch in shown(data.clips(split, _CLIPS), f"encode {split}", batches):
             codes = encode(tf.reshape(batch["x"], (-1, *data.image_shape))).numpy()
             yield {"codes": codes.reshape(-1, data.clip_length, *grid)}
 
@@ -170,7 +170,7 @@ def futures(dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Dra
     """Codes int32 `[count, n, future, h, w]`: `count` draws, of the seeds from `draw.seed` on."""
     seeds = [(draw.seed + number) % 2**31 for number in range(count)]
     draws = [replace(draw, seed=seed) for seed in seeds]
-    return np.stack([imagine(dynamics, past, actions, each) for each in shown(draws, count, "futures")])
+    return np.stack([imagine(dynamics, past, actions, each) for each in shown(draws, "futures")])
 
 
 def code_squares(vqvae: VQVAE) -> np.ndarray:

@@ -166,5 +166,5 @@ def modality(name: str) -> Modality:
 
 def _encoded(encode: Callable[[Any], Any], data: Any, split: str) -> Iterator[dict[str, Any]]:
     batches = -(-data.sizes[split] // _ENCODED)
-    for batch in shown(data.examples(split, _ENCODED), batches, f"encode {split}"):
+    for batch in shown(data.examples(split, _ENCODED), f"encode {split}", batches):
         yield {"codes": encode(batch).numpy()} | {k: v.numpy() for k, v in (condition(batch) or {}).items()}

@@ -72,5 +72,5 @@ def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.
     """Codes of every batch of the evaluation split."""
     split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
     total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
-    for batch in shown(run.data.examples(split, size), total, "search"):
+    for batch in shown(run.data.examples(split, size), "search", total):
         yield code_of(batch).numpy()

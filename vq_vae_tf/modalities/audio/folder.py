@@ -45,7 +45,7 @@ def open_folder(
     wanted = [(split, name) for split in SPLITS for name in sorted(parts[split])[: max_examples or None]]
     sounds: dict[str, dict[str, np.ndarray]] = {split: {} for split in SPLITS}
     unread = []
-    for split, name in shown(wanted, len(wanted), "read"):
+    for split, name in shown(wanted, "read"):
         try:
             sounds[split][name] = read_sound(root / name, rate)
         except UserError as error:

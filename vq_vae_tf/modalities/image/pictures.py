@@ -57,7 +57,7 @@ def read_pictures(paths: Sequence[str], image_size: int) -> Pictures:
     sizes: Counter[tuple[int, ...]] = Counter()
     pixels: np.ndarray | None = None
     each = (one for rows, images in together for one in zip(rows, images, strict=True))
-    for row, image in shown(each, len(paths), "read"):
+    for row, image in shown(each, "read", len(paths)):
         if not sizes and len(paths) * image.nbytes <= source.IN_MEMORY_BYTES:
             pixels = np.empty((len(paths), *image.shape), np.uint8)
         sizes[image.shape] += 1

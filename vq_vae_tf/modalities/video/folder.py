@@ -101,7 +101,7 @@ def _episode_paths(root: Path) -> list[Path]:
 
 
 def _read_films(paths: list[Path], clip_length: int, image_size: int) -> list[_Episode]:
-    with closing(shown(paths, len(paths), "read")) as each:  # the line ends before an error is told
+    with closing(shown(paths, "read")) as each:  # the line ends before an error is told
         return [_read_film(path, clip_length, image_size) for path in each]
 
 
