@@ -66,11 +66,11 @@ def test_the_page_of_sounds_says_who_speaks_and_ends_as_others_do(voices, tmp_pa
     assert page.count('<img class="crisp" style="width:324px" alt="spectrogram of ') == 2 * 3 + 1  # 81 frames
 
 
-@pytest.mark.parametrize(("frame", "frames", "wide"), [(16, 4, (76 * 4, 70 * 4)), (64, 20, (268 * 3, 1318))])
+@pytest.mark.parametrize(("frame", "frames", "wide"), [(16, 4, (96 * 4, 70 * 4)), (64, 20, (336 * 2, 1318))])
 def test_films_and_their_frames_are_enlarged_by_whole_numbers(frame, frames, wide, tmp_path):
     shape = (frame, frame, 3)
     data = VideoData(ImageData("world", shape, (), {}), frames + 2, (), {})
-    films = np.random.default_rng(0).integers(0, 256, (1, 4, frames, *shape)).astype(np.uint8)
+    films = np.random.default_rng(0).integers(0, 256, (1, 5, frames, *shape)).astype(np.uint8)
     each = {"psnr": [1.0] * frames, "ssim": [0.5] * frames}
     kinds = ("rollout", "consensus", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction")
     of_films = {kind: each for kind in kinds} | {
@@ -86,5 +86,6 @@ def test_films_and_their_frames_are_enlarged_by_whole_numbers(frame, frames, wid
     _check_frame(page, "VQ-VAE · video")
     assert "Shown: 1 of 1 scored window." in page
     assert "world: 1 frame imagined after 1," in page
+    assert "From the top: truth, reconstruction, one future, consensus, last frame." in page
     film, sheet = re.findall(r'<div class="scroll"><img class="crisp" style="width:(\d+)px"', page)
     assert (int(film), int(sheet)) == wide

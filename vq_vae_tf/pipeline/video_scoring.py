@@ -51,8 +51,8 @@ def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None
             films |= {name: shown}
         scores["rollout_frames_per_second"] = _speed(run, vqvae, dynamics, codes, split)
         first = scores["rollouts"][split]
-        gain = first["rollout"]["psnr"][0] - first["copy_last"]["psnr"][0]
-        told += f", first imagined frame {gain:+.2f} dB over the last given one"
+        one, agreed = (first[n]["psnr"][0] - first["copy_last"]["psnr"][0] for n in ("rollout", "consensus"))
+        told += f", first imagined frame {one:+.2f} dB over the last given one, the consensus {agreed:+.2f} dB"
     write_scores(run, scores, video_report(run, scores, counts, films))
     return f"{told}; open {run.report}"
 
@@ -90,7 +90,7 @@ def _mean_frame(run: Run) -> np.ndarray:
 def _rollouts(
     run: Run, vqvae: VQVAE, dynamics: Dynamics, codes: CodeData, split: str, mean: np.ndarray
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """The scores of a split; and films to look at, uint8 `[SHOWN, 4, time, height, width, 3]`."""
+    """The scores of a split; and films to look at, uint8 `[SHOWN, 5, time, height, width, 3]`."""
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
@@ -114,7 +114,7 @@ def _rollouts(
     scores["spread_over_seeds"] = spread_over_seeds
     if {_LEFT, _RIGHT} <= set(run.data.action_names) and dynamics.past.num_actions:
         scores["turning"] = _turning(run, vqvae, dynamics, given, draw)
-    return scores, np.stack([truth, ceiling, imagined, last], axis=1)[:SHOWN]
+    return scores, np.stack([truth, ceiling, imagined, agreed, last], axis=1)[:SHOWN]
 
 
 def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
