@@ -137,12 +137,8 @@ class VideoModality(Modality):
         actions = np.array([[*before, *plan] for plan in plans])
         shown = first[None].repeat(len(plans), axis=0)
         past, count = past.repeat(len(plans), axis=0), options.get("consensus_of", 1)
-        films = [
-            np.concatenate(
-                [shown, consensus_films(vqvae, futures(dynamics, past, actions, draw, count), shown)], axis=1
-            )
-            for draw in request.draws
-        ]
+        drawn = (futures(dynamics, past, actions, draw, count) for draw in request.draws)
+        films = [np.concatenate([shown, consensus_films(vqvae, codings, shown)], axis=1) for codings in drawn]
         rows = np.concatenate(films)
         sheet = path.with_suffix(".png")
         _write(path, film(side_by_side(list(rows)), path.suffix.lower(), factor=2))
