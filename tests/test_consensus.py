@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.consensus import consensus, gradient_energies
+from vq_vae_tf.consensus import consensus
+from vq_vae_tf.ops.contrast import gradient_energies
 
 SIDE = 4
 
@@ -80,10 +81,3 @@ def test_each_picture_is_composed_by_itself():
     whole = found(codings, squares, 0.02)
     for number in range(codings.shape[1]):
         np.testing.assert_array_equal(found(codings[:, number : number + 1], squares, 0.02)[0], whole[number])
-
-
-def test_gradient_energies_are_mean_squared_differences():
-    x = np.random.default_rng(0).integers(0, 256, (3, 9, 11, 3)).astype(np.uint8)
-    u = x / 255.0
-    sums = np.square(np.diff(u, axis=1)).sum((1, 2, 3)) + np.square(np.diff(u, axis=2)).sum((1, 2, 3))
-    np.testing.assert_allclose(np.asarray(gradient_energies(ops.convert_to_tensor(x))), sums / (9 * 11 * 3), rtol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from vq_vae_tf.ops.contrast import gradient_energies, squared_steps
 from vq_vae_tf.search import coordinate_search
 
 CANDIDATES = 6
@@ -43,34 +44,28 @@ def consensus(
     pictures = ops.map(lambda codes: decode(codes) / 255.0, codings)
     side = pictures.shape[2] // codings.shape[2]
     mean = ops.mean(pictures, axis=0)
-    energies = ops.mean(ops.map(lambda u: _energies(u, side), pictures), axis=0)
-    scale = wanted / ops.maximum(ops.mean(energies, axis=(1, 2)), 1e-12)
-    most = energies * scale[:, None, None]
+    energies = ops.map(lambda u: _energies(u, side), pictures)
+    usual = ops.mean(ops.map(lambda u: gradient_energies(255.0 * u), pictures), axis=0)
+    most = ops.mean(energies, axis=0) * (wanted / ops.maximum(usual, 1e-12))[:, None, None]
 
-    def loss_map(u: Any) -> Any:
+    def loss(u: Any, energy: Any) -> Any:
         error = _by_place(ops.mean(ops.square(u - mean), axis=-1), side)
-        return error - sharpening * ops.minimum(_energies(u, side), most)
+        return error - sharpening * ops.minimum(energy, most)
 
-    ranked = ops.argsort(ops.map(loss_map, pictures), axis=0)[:candidates]
+    def loss_map(codes: Any) -> Any:
+        u = decode(codes) / 255.0
+        return loss(u, _energies(u, side))
+
+    ranked = ops.argsort(ops.map(lambda each: loss(*each), (pictures, energies)), axis=0)[:candidates]
     tried = ops.take_along_axis(codings, ranked, axis=0)
-    return coordinate_search(tried[0], tried, lambda codes: loss_map(decode(codes) / 255.0))
-
-
-def gradient_energies(pictures: Any) -> Any:
-    """Mean of (dI/dx)^2 + (dI/dy)^2 of each of some pictures 0..255, on the scale 0..1: float32 `[batch]`."""
-    return ops.mean(_squared_gradient(ops.cast(pictures, "float32") / 255.0), axis=(1, 2))
-
-
-def _squared_gradient(u: Any) -> Any:
-    """(dI/dx)^2 + (dI/dy)^2, mean over channels, `[batch, height, width]`; nothing changes beyond the border."""
-    across, down = u[:, :, 1:] - u[:, :, :-1], u[:, 1:] - u[:, :-1]
-    across, down = (ops.mean(ops.square(d), axis=-1) for d in (across, down))
-    return ops.pad(across, [(0, 0), (0, 0), (0, 1)]) + ops.pad(down, [(0, 0), (0, 1), (0, 0)])
+    return coordinate_search(tried[0], tried, loss_map)
 
 
 def _energies(u: Any, side: int) -> Any:
     """Mean squared gradient of the three by three places round each one: `[batch, h, w]`."""
-    return ops.average_pool(_by_place(_squared_gradient(u), side)[..., None], 3, 1, "same")[..., 0]
+    across, down = squared_steps(u)  # nothing changes beyond the border
+    steps = ops.pad(across, [(0, 0), (0, 0), (0, 1)]) + ops.pad(down, [(0, 0), (0, 1), (0, 0)])
+    return ops.average_pool(_by_place(steps, side)[..., None], 3, 1, "same")[..., 0]
 
 
 def _by_place(pixels: Any, side: int) -> Any:

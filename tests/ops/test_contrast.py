@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.ops.contrast import contrast_error, local_energies
+from vq_vae_tf.ops.contrast import contrast_error, gradient_energies, local_energies
 
 
 def _in_numpy(u, window, stride):
@@ -63,3 +63,10 @@ def test_the_error_is_that_of_the_equation():
 def test_a_picture_of_one_windows_size_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 7, 30, 3\); expected more than 7 pixels"):
         local_energies(np.zeros((2, 7, 30, 3), np.float32))
+
+
+def test_gradient_energies_are_mean_squared_differences_of_each_picture():
+    x = np.random.default_rng(0).integers(0, 256, (3, 9, 11, 3)).astype(np.uint8)
+    u = x / 255.0
+    expected = np.square(np.diff(u, axis=1)).mean((1, 2, 3)) + np.square(np.diff(u, axis=2)).mean((1, 2, 3))
+    np.testing.assert_allclose(np.asarray(gradient_energies(ops.convert_to_tensor(x))), expected, rtol=1e-5)

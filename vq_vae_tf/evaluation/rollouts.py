@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vq_vae_tf.evaluation.reconstruction import ReconstructionMetrics, as_served
+from vq_vae_tf.ops.contrast import gradient_energies
 
 
 def frame_scores(truth: Any, films: Any, variance: float) -> dict[str, list[float]]:
@@ -23,9 +24,9 @@ def frame_scores(truth: Any, films: Any, variance: float) -> dict[str, list[floa
 
 
 def gradient_energy(films: Any) -> float:
-    """Mean of (dI/dx)^2 + (dI/dy)^2 over pixels and channels, on the scale 0..1: a blur has less of it."""
-    x = as_served(films).astype(np.float32) / 255.0
-    return float(np.square(np.diff(x, axis=-2)).mean() + np.square(np.diff(x, axis=-3)).mean())
+    """Mean `gradient_energies` of all frames as they are served; films `[n, time, height, width, 3]` in 0..255."""
+    energies = [np.asarray(gradient_energies(as_served(film)), np.float64) for film in films]
+    return float(np.mean(energies))
 
 
 def phase_shift(before: Any, after: Any) -> np.ndarray:

@@ -50,3 +50,22 @@ def contrast_error(made: Any, real: Any) -> Any:
     scale = ops.maximum(ops.stop_gradient(found), 0.25 * wanted) + _FLAT
     error = ops.square(wanted - found) / (4.0 * scale)
     return ops.mean(error, axis=(1, 2, 3))
+
+
+def gradient_energies(pictures: Any) -> Any:
+    """How sharp pictures are: a blur has less of it. float32 `[batch]`, on the scale 0..1.
+
+    Equation: mean (dI/dx)^2 + mean (dI/dy)^2, each over the pairs of neighbours along it and over channels.
+
+    Args:
+        pictures: `[batch, height, width, channels]`, 0..255.
+    """
+    across, down = squared_steps(ops.cast(pictures, "float32") / 255.0)
+    return ops.mean(across, axis=(1, 2)) + ops.mean(down, axis=(1, 2))
+
+
+def squared_steps(u: Any) -> tuple[Any, Any]:
+    """Squared differences of neighbours in a row, and in a column, mean over channels."""
+    steps = (u[:, :, 1:] - u[:, :, :-1], u[:, 1:] - u[:, :-1])
+    across, down = (ops.mean(ops.square(step), axis=-1) for step in steps)
+    return across, down

@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.consensus import SHARPENING, consensus, gradient_energies
+from vq_vae_tf.consensus import SHARPENING, consensus
+from vq_vae_tf.ops.contrast import gradient_energies
 from vq_vae_tf.pipeline.imagining import decoded
 from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
