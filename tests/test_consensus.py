@@ -69,6 +69,13 @@ def test_sharpening_takes_what_is_sharp_up_to_what_is_wanted():
     assert energies[0] < 0.7 * energies[1] < 0.7 * energies[2]
 
 
+def test_what_is_tried_at_a_place_is_ranked_by_sharpness_too():
+    squares, codings = flat_and_striped(), drawn()
+    nearest, sharper = (found(codings, squares, 1.0, sharpening=s, candidates=1) for s in (0.0, 5.0))
+    assert (nearest == 0).all()  # grey was drawn everywhere, and is near to the mean
+    assert np.mean(sharper != 0) > 0.5
+
+
 def test_a_consensus_has_only_codes_that_were_drawn_at_their_place_and_of_one_it_is_that_one():
     squares, codings = flat_and_striped(), drawn(1)[:2]
     made = found(codings, squares, 0.01)
