@@ -41,24 +41,20 @@ def consensus(
     Returns:
         int32 `[batch, h, w]`.
     """
-    pictures = ops.map(lambda codes: decode(codes) / 255.0, codings)
+    pictures = ops.map(decode, codings)
     side = pictures.shape[2] // codings.shape[2]
     mean = ops.mean(pictures, axis=0)
-    energies = ops.map(lambda u: _energies(u, side), pictures)
-    usual = ops.mean(ops.map(lambda u: gradient_energies(255.0 * u), pictures), axis=0)
-    most = ops.mean(energies, axis=0) * (wanted / ops.maximum(usual, 1e-12))[:, None, None]
+    usual = ops.mean(ops.map(gradient_energies, pictures), axis=0)
+    energies = ops.mean(ops.map(lambda u: _energies(u, side), pictures), axis=0)
+    most = energies * (wanted / ops.maximum(usual, 1e-12))[:, None, None]
 
-    def loss(u: Any, energy: Any) -> Any:
+    def loss_map(u: Any) -> Any:  # of squared grey levels, both terms
         error = _by_place(ops.mean(ops.square(u - mean), axis=-1), side)
-        return error - sharpening * ops.minimum(energy, most)
+        return error - sharpening * ops.minimum(_energies(u, side), most)
 
-    def loss_map(codes: Any) -> Any:
-        u = decode(codes) / 255.0
-        return loss(u, _energies(u, side))
-
-    ranked = ops.argsort(ops.map(lambda each: loss(*each), (pictures, energies)), axis=0)[:candidates]
+    ranked = ops.argsort(ops.map(loss_map, pictures), axis=0)[:candidates]
     tried = ops.take_along_axis(codings, ranked, axis=0)
-    return coordinate_search(tried[0], tried, loss_map)
+    return coordinate_search(tried[0], tried, lambda codes: loss_map(decode(codes)))
 
 
 def _energies(u: Any, side: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.consensus import SHARPENING, consensus
-from vq_vae_tf.ops.contrast import gradient_energies
+from vq_vae_tf.evaluation.rollouts import gradient_energy
 from vq_vae_tf.pipeline.imagining import decoded
 from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
@@ -28,7 +28,7 @@ def consensus_films(vqvae: VQVAE, codings: np.ndarray, given: np.ndarray, sharpe
     count, films, time, *grid = codings.shape
     if count == 1:
         return decoded(vqvae, codings[0])
-    wanted = np.array([float(tf.reduce_mean(gradient_energies(film))) for film in given], np.float32).repeat(time)
+    wanted = np.array([gradient_energy(film[None]) for film in given], np.float32).repeat(time)
     frames = codings.reshape(count, films * time, *grid)
     size = min(_FRAMES, films * time)
     compose, made = _compiled(vqvae, sharpening), []
