@@ -19,9 +19,9 @@ class Motion(keras.layers.Layer):
 
     Equation: y[u, v] = sum_{i, j} A[u, i] B[v, j] x[i, j], each row of A a softmax over i of -(i - u - d_u)^2 / 2 s^2,
     likewise B over j; displacements d (sites, one for each target row and column) and widths s are affine in what is
-    known of the actions. Turning by theta moves column v to f tan(atan(v / f) + theta), whatever the row: a turn is
-    in reach, however far it goes, and it is learned once for the whole picture. Motion that depends on depth is left
-    to the convolutions behind.
+    known of the actions. It asks nothing of what moves: a picture that slides is in reach, however far it goes, and is
+    learned once for all places. Where a camera turns or walks, rows move by what column and depth they are at: that is
+    left to `Parallax`, or to the convolutions behind.
 
     Maps `[batch, frames, h, w, c]` and known `[batch, features]` -> `[batch, h, w, frames * heads * c]`.
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from vq_vae_tf.autoregressive.base import gate
 from vq_vae_tf.dynamics.motion import Motion
+from vq_vae_tf.dynamics.parallax import Parallax
 
 Tensor = Any
 
@@ -17,7 +18,7 @@ Tensor = Any
 class PastEncoder(keras.layers.Layer):
     """What the past says of the next frame: codes int32 `[batch, context, h, w]` -> map `[batch, h, w, features]`.
 
-    Equation: m = P + sum_f W_f e(z_f) + V motion(e(z_1), ..., e(z_context); a), then blocks
+    Equation: m = P + sum_f W_f e(z_f) + V motion(e(z_1), ..., e(z_context); a) + W parallax(z; a), then blocks
     m <- m + V_i gate(conv3x3(m) + U_i a) with dilations 1, 2, 4 in turn. P are learned positions, a are the actions
     between the past frames and to the next one: how fast one turns depends on how long one has been turning.
     Actions act through the gates because those multiply: what a frame turns into depends on how one turns.
@@ -33,6 +34,8 @@ class PastEncoder(keras.layers.Layer):
         motion_heads: ways in which `Motion` moves each past frame; 0: none.
         motion_features: width of the codes' vectors that are moved, and of what is known of the actions.
         motion_side: of `Motion`: those vectors are squares of so many places on a side.
+        camera_depths: depths of `Parallax`, which has learned before (`learn_camera`) and is not trained with the rest;
+            0: none.
 
     Raises:
         ValueError: motion_features are no squares of motion_side.
@@ -50,6 +53,7 @@ class PastEncoder(keras.layers.Layer):
         motion_heads: int = 2,
         motion_features: int = 32,
         motion_side: int = 1,
+        camera_depths: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,6 +83,15 @@ class PastEncoder(keras.layers.Layer):
         ]
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
         self.motion = self._motion() if motion_heads else []
+        self.camera_depths = camera_depths
+        self.parallax = self._parallax() if camera_depths else []
+
+    def _parallax(self) -> list[keras.layers.Layer]:
+        """What the last frames show of the next one, and its way into the map."""
+        sizes = (self.num_codes, self.grid, self.motion_side, self.context, self.num_actions, self.camera_depths)
+        parallax = Parallax(*sizes, name="parallax")
+        parallax.trainable = False
+        return [parallax, keras.layers.Dense(self.features, name="foreseen", dtype=self.dtype_policy)]
 
     def _motion(self) -> list[keras.layers.Layer]:
         """Vectors of codes, of actions, what is known of these, the motion, and its way into the map."""
@@ -109,6 +122,9 @@ class PastEncoder(keras.layers.Layer):
             codes.build(), actions.build(), known.build((None, size))
             motion.build((None, self.context, *self.grid, size), (None, size))
             moved.build((None, *self.grid, self.context * self.motion_heads * size))
+        if self.parallax:
+            parallax, foreseen = self.parallax
+            parallax.build(), foreseen.build((None, *self.grid, self.motion_side**2 * parallax.channels))
         self.built = True
 
     def call(self, past: Tensor, actions: Tensor | None = None, training: bool | None = None) -> Tensor:
@@ -120,6 +136,9 @@ class PastEncoder(keras.layers.Layer):
         if self.motion:
             codes, acting, known, motion, moved = self.motion
             h = h + moved(motion(codes(past), known(self._summed(acting(numbers)))))
+        if self.parallax:
+            parallax, foreseen = self.parallax
+            h = h + foreseen(ops.cast(parallax(past, actions if self.num_actions else numbers), self.compute_dtype))
         for i, (spread, out) in enumerate(zip(self.spread, self.out, strict=True)):
             inner = spread(h)
             if self.actions:
@@ -128,18 +147,21 @@ class PastEncoder(keras.layers.Layer):
         return h
 
     def show(self, squares: Any) -> None:
-        """Tells a built layer what each code looks like, so that it need not find out: what `Motion` moves starts so.
+        """Tells a built layer what each code looks like, so that it need not find out: what is moved starts so.
 
         squares: float `[num_codes, motion_side, motion_side, motion_features / motion_side^2]`, of any scale.
         Raises: ValueError for another shape; nothing that moves.
         """
         side, size = self.motion_side, self.motion_features
         expected = (self.num_codes, side, side, size // side**2)
-        if not self.motion or tuple(squares.shape) != expected:
+        if not (self.motion or self.parallax) or tuple(squares.shape) != expected:
             raise ValueError(f"{self.name}: squares of shape {tuple(squares.shape)}; expected {expected}, and motion.")
         squares = ops.reshape(ops.cast(squares, "float32"), (self.num_codes, size))
         squares = (squares - ops.mean(squares)) / (ops.std(squares) + 1e-6)
-        self.motion[0].embeddings.assign(squares)
+        if self.motion:
+            self.motion[0].embeddings.assign(squares)
+        if self.parallax:
+            self.parallax[0].looks.assign(squares)
 
     def _numbers(self, past: Tensor, actions: Tensor | None) -> Tensor:
         """Rows of the tables of actions, one table for each step of the past; without actions there is one action."""
@@ -164,5 +186,6 @@ class PastEncoder(keras.layers.Layer):
             "motion_heads",
             "motion_features",
             "motion_side",
+            "camera_depths",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
