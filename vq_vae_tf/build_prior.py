@@ -89,6 +89,7 @@ def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, pre
         motion_heads=video.motion_heads,
         motion_features=CHANNELS * 4**config.model.downsamplings,
         motion_side=2**config.model.downsamplings,
+        camera_depths=video.camera_depths,
         name="past",
         dtype=precision,
     )

@@ -148,6 +148,11 @@ class VideoConfig:
     past_units: int = option(64, "width of the map that the past frames become", minimum=1)
     past_layers: int = option(6, "layers from the past frames to the map", minimum=1)
     motion_heads: int = option(2, "ways in which each past frame is moved as the actions say; 0: none", minimum=0)
+    camera_depths: int = option(
+        0,
+        "depths at which past frames are moved as for a camera that turns and walks by the actions; 0: none",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from PIL import Image
 from vq_vae_tf import config
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
+from vq_vae_tf.dynamics import learn_camera
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline import consensus, imagining, video_scoring
+from vq_vae_tf.pipeline import camera, consensus, imagining, video_scoring
+from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
-from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.loading import load_vqvae, trained_pair
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import open_run
 
@@ -27,6 +29,7 @@ SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
 SMALL = (
     "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=8 steps=10 batch_size=4 prior_units=8 "
     "prior_layers=1 prior_steps=6 prior_batch_size=4 prior_warmup_steps=2 past_units=8 past_layers=1 eval_batch_size=9 "
+    "camera_depths=2 "
     "log_every=5 checkpoint_every=10 learning_rate=1e-3 modality=video "
     f"clip_length={LENGTH} past_frames={PAST} future_frames={FUTURE}"
 )
@@ -62,8 +65,69 @@ def finished(world, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "run"
     flags = [f"--{part}" for part in SMALL.split()]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn_camera, "STEPS", (2, 2, 4))
         assert call(patch, train, "train", *flags, f"--dataset=folder:{world}", f"--workdir={workdir}") == 0
     return workdir
+
+
+def test_the_camera_is_learned_once_and_is_the_trained_models(finished, tmp_path, monkeypatch):
+    run = open_run(finished)
+    kept, (vqvae, dynamics) = learned_camera(run, None, chief=False), trained_pair(run)
+    for mine, stored in zip(dynamics.past.parallax[0].get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(mine, stored)
+    fresh = run.modality.build_prior(run.config, open_codes(run.codes).manifest).past
+    fresh.show(code_squares(vqvae))
+    np.testing.assert_allclose(fresh.parallax[0].looks, dynamics.past.parallax[0].looks, atol=1e-6)
+    moved = [np.abs(a - b).max() for a, b in zip(fresh.parallax[0].camera.get_weights(), kept[3:], strict=True)]
+    assert min(moved) > 0  # it has learned
+
+    def never(*given):
+        raise AssertionError("learned again")
+
+    monkeypatch.setattr(camera, "learn_camera", never)
+    shutil.copytree(finished, tmp_path / "more")
+    (tmp_path / "more/prior/result.json").unlink()
+    start = run.modality.prior_start(open_run(tmp_path / "more"))
+    again = run.modality.build_prior(run.config, open_codes(run.codes).manifest)
+    start(again)
+    np.testing.assert_array_equal(again.past.parallax[0].get_weights()[3], kept[3])
+
+
+def test_workers_wait_for_the_chiefs_camera(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "run")
+    run, slept = open_run(tmp_path / "run"), []
+    file = run.prior / camera.FILE
+    file.rename(tmp_path / "away.npz")
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            (tmp_path / "away.npz").rename(file)
+
+    monkeypatch.setattr(camera.time, "sleep", sleep)
+    assert len(learned_camera(run, None, chief=False)) == 11
+    assert len(slept) == 3
+
+
+def test_a_start_from_another_run_keeps_ones_own_camera(finished, world, tmp_path, monkeypatch):
+    """The looks and the camera of the other run are of its codes."""
+    flags = [f"--{part}" for part in SMALL.split()]
+    monkeypatch.setattr(learn_camera, "STEPS", (1, 1, 2))
+    more = [
+        f"--start_from={finished}",
+        f"--workdir={tmp_path / 'more'}",
+        "--stages=vqvae,codes,prior",
+        "--prior_steps=2",
+    ]
+    assert call(monkeypatch, train, "train", *flags, f"--dataset=folder:{world}", *more) == 0
+    run = open_run(tmp_path / "more")
+    vqvae, dynamics = trained_pair(run)
+    parallax, theirs = dynamics.past.parallax[0], trained_pair(open_run(finished))[1].past.parallax[0]
+    for mine, stored in zip(parallax.get_weights(), learned_camera(run, None, chief=False), strict=True):
+        np.testing.assert_array_equal(mine, stored)
+    squares = code_squares(vqvae).reshape(8, -1).astype(np.float32)
+    np.testing.assert_allclose(parallax.looks, (squares - squares.mean()) / squares.std(), atol=1e-3)
+    assert np.abs(np.asarray(parallax.camera.step.kernel) - np.asarray(theirs.camera.step.kernel)).max() > 0
 
 
 def test_the_numbers_and_the_page(finished):

@@ -106,9 +106,12 @@ class Modality(ABC):
         """The prior over the codes that the manifest describes."""
         return build_prior(config, manifest, precision)
 
-    def prior_start(self, run: Run) -> Callable[[Any], None]:
-        """What gives a new prior more than chance to start from, asked for outside a strategy's scope; here nothing."""
-        del run
+    def prior_start(self, run: Run, chief: bool = True) -> Callable[[Any], None]:
+        """What gives a new prior more than chance to start from, asked for outside a strategy's scope; here nothing.
+
+        Where it has to be learned, the chief does it and the other workers wait.
+        """
+        del run, chief
         return lambda prior: None
 
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:

@@ -139,7 +139,7 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     config, codes, finished = run.config, wait_for_codes(run, strategy), read_result(run.prior) is not None
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
     claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
-    start = _prior_start(run)
+    start = _prior_start(run, is_chief(strategy))
 
     def started() -> Any:
         prior = run.modality.build_prior(config, codes.manifest, config.run.precision)
@@ -162,12 +162,12 @@ def _trained(steps: int, directory: Path, before: bool) -> str:
     return f"already in {directory}" if before else f"trained for {steps} steps, weights in {directory}"
 
 
-def _prior_start(run: Run) -> Callable[[Any], None]:
+def _prior_start(run: Run, chief: bool) -> Callable[[Any], None]:
     """What a new prior starts from beside chance: what its codes look like, and the prior of --start_from."""
     if read_result(run.prior):
         return lambda prior: None
     begin, vectors = beginning(run, "prior"), run.config.prior.prior_vectors
-    show = shown_vectors(run) if vectors else run.modality.prior_start(run)
+    show = shown_vectors(run) if vectors else run.modality.prior_start(run, chief)
 
     def start(prior: Any) -> None:
         if not vectors:  # what was learned of the look of codes is more than the look

@@ -22,6 +22,7 @@ from vq_vae_tf.files import replacing
 from vq_vae_tf.modalities.image.source import ImageData
 from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import VideoData
+from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
@@ -90,12 +91,20 @@ class VideoModality(Modality):
         """The next frame given those before it; the manifest's classes are the actions."""
         return build_dynamics(config, manifest, len(manifest.class_names), precision)
 
-    def prior_start(self, run: Run) -> Callable[[Any], None]:
-        """What moves starts as what each code looks like."""
-        if not run.config.video.motion_heads:
-            return super().prior_start(run)
+    def prior_start(self, run: Run, chief: bool = True) -> Callable[[Any], None]:
+        """What moves starts as what each code looks like; how the camera moves is learned before all else."""
+        video = run.config.video
+        if not (video.motion_heads or video.camera_depths):
+            return super().prior_start(run, chief)
         squares = code_squares(load_vqvae(run)[0])
-        return lambda prior: prior.past.show(squares)
+        camera = learned_camera(run, squares, chief) if video.camera_depths else None
+
+        def start(prior: Any) -> None:
+            prior.past.show(squares)
+            if camera is not None:
+                prior.past.parallax[0].set_weights(camera)
+
+        return start
 
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Frames with their past; see `Modality`."""

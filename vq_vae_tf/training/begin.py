@@ -13,13 +13,16 @@ from vq_vae_tf.training.result import WEIGHTS, read_result
 
 OF_CLASSES = frozenset({"label", "speakers", "critic", "listener"})
 """Parts of a model that are made for its classes: for other classes they are other parts."""
+OF_CODES = "parallax"
+"""A part that a run makes for its own codes before it trains: another run's would be of other codes."""
 
 
 def begin_with(model: keras.Model, directory: Path) -> list[str]:
     """Sets a built model to the weights of the finished training in `directory`.
 
     Returns: the weights that stay as they were, since the other model has none of their name and shape. Only weights
-    that belong to classes (`OF_CLASSES`) may: others have to be there.
+    that belong to classes (`OF_CLASSES`) may: others have to be there. What is made for codes (`OF_CODES`) is not asked
+    for.
 
     Raises:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
@@ -47,7 +50,7 @@ def _copy(mine: h5py.File, theirs: h5py.File) -> dict[str, str]:
     left: dict[str, str] = {}
 
     def one(name: str, weight: h5py.Group | h5py.Dataset) -> None:
-        if not isinstance(weight, h5py.Dataset):
+        if not isinstance(weight, h5py.Dataset) or OF_CODES in name.split("/"):
             return
         if name not in theirs:
             left[name] = "is not there"
