@@ -273,6 +273,11 @@ def test_what_a_parallax_gives_is_laid_out_in_squares():
     np.testing.assert_allclose(made[..., -3:], made[..., -1:] + np.zeros(3), atol=1e-4)
 
 
+def test_a_camera_sees_in_colours():
+    with pytest.raises(ValueError, match=r"motion_features=8 with a camera, .* expected 12"):
+        _past(motion_features=8)
+
+
 def test_one_past_frame_is_enough():
     past = _past(context=1)
     made = _numpy(past(np.zeros((1, 1, 3, 4), np.int32), np.zeros((1, 1), np.int32)))

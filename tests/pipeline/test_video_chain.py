@@ -26,6 +26,7 @@ from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import open_run
 
 SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
+CAMERA_STEPS = (2, 2, 4)
 SMALL = (
     "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=8 steps=10 batch_size=4 prior_units=8 "
     "prior_layers=1 prior_steps=6 prior_batch_size=4 prior_warmup_steps=2 past_units=8 past_layers=1 eval_batch_size=9 "
@@ -65,7 +66,7 @@ def finished(world, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "run"
     flags = [f"--{part}" for part in SMALL.split()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learn_camera, "STEPS", (2, 2, 4))
+        patch.setattr(learn_camera, "STEPS", CAMERA_STEPS)
         assert call(patch, train, "train", *flags, f"--dataset=folder:{world}", f"--workdir={workdir}") == 0
     return workdir
 
@@ -107,12 +108,15 @@ def test_workers_wait_for_the_chiefs_camera(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(camera.time, "sleep", sleep)
     assert len(learned_camera(run, None, chief=False)) == 11
     assert len(slept) == 3
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"camera.npz is damaged .*; delete it"):
+        learned_camera(run, None, chief=True)
 
 
 def test_a_start_from_another_run_keeps_ones_own_camera(finished, world, tmp_path, monkeypatch):
     """The looks and the camera of the other run are of its codes."""
     flags = [f"--{part}" for part in SMALL.split()]
-    monkeypatch.setattr(learn_camera, "STEPS", (1, 1, 2))
+    monkeypatch.setattr(learn_camera, "STEPS", CAMERA_STEPS)
     more = [
         f"--start_from={finished}",
         f"--workdir={tmp_path / 'more'}",
@@ -348,6 +352,7 @@ def test_dynamics_start_from_what_codes_look_like(finished):
 @pytest.mark.parametrize("strategy", ["default", "mirrored"])
 def test_dynamics_train_again_and_inside_a_strategys_scope(finished, world, tmp_path, monkeypatch, strategy):
     """Loading the VQ-VAE clears the session, which inside the scope would break it."""
+    monkeypatch.setattr(learn_camera, "STEPS", CAMERA_STEPS)
     workdir = shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(workdir / "prior")
     flags = [f"--{part}" for part in SMALL.split()]

@@ -22,7 +22,8 @@ _BATCH, _RATE = 16, 1e-2
 class CameraLearner(keras.Model):
     """Trains a `Parallax` by what it foresees: `compile(optimizer)` and `fit` on what `windows` gives.
 
-    Equation: mean of m (x_t - foreseen)^2 over places and colours, m: the last frame shows the place.
+    Equation: mean of m (x_t - foreseen)^2 over places and colours, m: the last frame shows the place. m has no
+    gradient, so that nothing is gained by looking away.
     """
 
     def __init__(self, parallax: Parallax, **kwargs: Any) -> None:

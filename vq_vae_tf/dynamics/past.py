@@ -9,7 +9,7 @@ from keras import ops
 
 from vq_vae_tf.autoregressive.base import gate
 from vq_vae_tf.dynamics.motion import Motion
-from vq_vae_tf.dynamics.parallax import Parallax
+from vq_vae_tf.dynamics.parallax import COLOURS, Parallax
 
 Tensor = Any
 
@@ -38,7 +38,7 @@ class PastEncoder(keras.layers.Layer):
             0: none.
 
     Raises:
-        ValueError: motion_features are no squares of motion_side.
+        ValueError: motion_features are no squares of motion_side, or, with a camera, none of three colours.
     """
 
     def __init__(
@@ -60,6 +60,11 @@ class PastEncoder(keras.layers.Layer):
         if motion_features % motion_side**2:
             raise ValueError(
                 f"{self.name}: motion_features={motion_features} is no multiple of motion_side^2={motion_side**2}."
+            )
+        if camera_depths and motion_features != COLOURS * motion_side**2:
+            raise ValueError(
+                f"{self.name}: motion_features={motion_features} with a camera, which sees squares of {motion_side}x"
+                f"{motion_side} places in {COLOURS} colours; expected {COLOURS * motion_side**2}."
             )
         self.num_codes, self.grid, self.context = num_codes, (int(grid[0]), int(grid[1])), context
         self.num_actions, self.features, self.num_layers, self.dropout = num_actions, features, num_layers, dropout

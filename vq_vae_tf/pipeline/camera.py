@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from zipfile import BadZipFile
 
 import numpy as np
 
 from vq_vae_tf import build
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.dynamics.learn_camera import learn_camera
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import replacing
 from vq_vae_tf.pipeline.imagining import codes_and_actions
 from vq_vae_tf.pipeline.run import Run
@@ -21,6 +23,8 @@ def learned_camera(run: Run, squares: np.ndarray, chief: bool) -> list[np.ndarra
 
     squares: what each code looks like. A worker that is not chief waits until the file is there, so that all have the
     same camera.
+
+    Raises: UserError for a damaged file.
     """
     path = run.prior / FILE
     while not chief and not path.exists():
@@ -35,5 +39,8 @@ def learned_camera(run: Run, squares: np.ndarray, chief: bool) -> list[np.ndarra
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial_file, open(partial_file, "wb") as stream:
             np.savez(stream, *past.parallax[0].get_weights())
-    with np.load(path, allow_pickle=False) as stored:
-        return [stored[name] for name in stored.files]
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return [stored[name] for name in stored.files]
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it, and the camera is learned anew.") from error
