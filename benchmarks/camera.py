@@ -34,9 +34,9 @@ def main() -> None:
     print("a step ahead brings planes nearer by", *(f"{each:.0%}" for each in near), "of their depth")
     print(f"{'action':>16} {'first step':>12} {'once it goes on':>16}  turn, degrees; ahead, steps")
     for action, name in enumerate(codes.manifest.class_names):
-        begins, goes_on = np.zeros((2, parallax.context), np.int32), action
-        begins[0, -1], begins[1] = action, goes_on
-        steps = ops.convert_to_numpy(camera.steps(begins))[:, 0]
+        taken = np.zeros((2, parallax.context), np.int32)  # after the first action, and again and again
+        taken[0, -1], taken[1] = action, action
+        steps = ops.convert_to_numpy(camera.steps(taken))[:, 0]
         said = [f"{np.degrees(turn):+.1f}; {ahead:.2f}" for turn, _, ahead in steps]
         print(f"{name:>16} {said[0]:>12} {said[1]:>16}")
     squares = code_squares(vqvae).astype(np.float32)

@@ -9,13 +9,11 @@ from vq_vae_tf.build_network import prior_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, PastEncoder
+from vq_vae_tf.dynamics.parallax import COLOURS
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
 from vq_vae_tf.prior import Prior
-
-CHANNELS = 3
-"""Of a video frame, and of a pixel that `Motion` moves."""
 
 
 def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:
@@ -87,7 +85,7 @@ def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, pre
         num_layers=video.past_layers,
         dropout=prior.prior_dropout,
         motion_heads=video.motion_heads,
-        motion_features=CHANNELS * 4**config.model.downsamplings,
+        motion_features=COLOURS * 4**config.model.downsamplings,
         motion_side=2**config.model.downsamplings,
         camera_depths=video.camera_depths,
         name="past",

@@ -14,6 +14,7 @@ from vq_vae_tf.ops.bilinear import bilinear
 
 Tensor = Any
 COLOURS = 3
+"""Of a video frame, and of a pixel that is moved."""
 FRAMES = 2
 """Past frames looked into: two, so that they can agree on a depth."""
 _WINDOW = 1 / 12  # of a picture's height: over so much of it frames have to agree

@@ -36,8 +36,7 @@ def learned_camera(run: Run, squares: np.ndarray, chief: bool) -> list[np.ndarra
         past.show(squares)
         clips, actions = (array.numpy() for array in codes_and_actions(codes, "train"))
         learn_camera(past.parallax[0], clips, actions, run.config.run.seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial_file, open(partial_file, "wb") as stream:
+        with replacing(path) as partial, open(partial, "wb") as stream:
             np.savez(stream, *past.parallax[0].get_weights())
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
