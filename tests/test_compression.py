@@ -48,6 +48,20 @@ def test_every_map_comes_back_from_as_many_bits_as_its_likelihood_says(kind, sha
     np.testing.assert_array_equal(compressor.decompress(messages[5:9]), codes[5:9])  # wherever they stand
 
 
+def test_codes_of_as_many_bits_as_bytes_hold_fit_into_them():
+    p = prior("pixelcnn", (4, 5), 300, num_layers=2)
+    compressor = Compressor(p)
+    codes = np.asarray(p.sample(3 * CHUNK, seed=1))
+    bits = -np.asarray(p.log_prob(codes)) / math.log(2)
+    sizes = np.array([len(m) for m in compressor.compress(codes)])
+    spare = compressor.bits_within(0)
+    assert -0.1 < spare < 0  # what 20 codes of 300 may lose by counting in whole shares
+    most = np.ceil((bits - spare) / 8)
+    assert (bits <= [compressor.bits_within(int(n)) for n in most]).all()
+    assert (sizes <= most).all()
+    assert (sizes == most).mean() > 0.7
+
+
 def test_messages_are_read_under_their_condition():
     p = prior("pixelcnn", (4, 4), 7, num_layers=2, num_labels=3)
     compressor = Compressor(p)

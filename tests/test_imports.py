@@ -16,6 +16,7 @@ LEAVES = {"disk", "errors", "files", "option", "progress", "version"}
 LAYERS = [
     {"ops"},
     {"quantizers", "autoregressive", "modalities", "batches", "search"},
+    {"budget"},
     {"vqvae", "prior", "autoregressive_decoder", "autoregressive_waveform"},
     {"hierarchy", "joint", "dynamics", "second_stage", "conversion", "compression", "windows", "consensus"},
     {"plain_fit"},
@@ -35,6 +36,7 @@ TENSORFLOW_FREE = (
     "quantizers",
     "autoregressive",
     "search",
+    "budget",
     "vqvae",
     "prior",
     "hierarchy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -171,6 +173,37 @@ def test_with_a_prior_the_weighted_sum_of_loss_and_rate_falls_and_so_does_the_ra
         rates.append(rate.sum())
     assert rates[0] > rates[1]
     np.testing.assert_array_equal(free, vqvae.search(x, 4, 1))
+
+
+@pytest.mark.parametrize("books", [1, 2])
+def test_the_codes_of_a_model_keep_the_bits_under_its_prior(books):
+    quantizer = ProductQuantizer(2, 8, 4, ema_decay=0.9) if books > 1 else VectorQuantizer(16, 4, ema_decay=0.9)
+    vqvae, x = model(quantizer, Gaussian(0.02)), images(6)
+    shape = (4, 4, 2) if books > 1 else (4, 4)
+    prior = Prior(GatedPixelCNN(quantizer.num_codes, shape, books if books > 1 else None, features=8, num_layers=2))
+    prior.build()
+    for weight in prior.trainable_weights:  # far from uniform
+        weight.assign_add(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape).astype(np.float32))
+
+    def bits(codes):
+        return -np.asarray(prior.log_prob(codes)) / math.log(2)
+
+    own = vqvae.encode(x)
+    most = 0.6 * float(bits(own).mean())
+    found = [vqvae.search(x, 4, sweeps, prior, most_bits=most) for sweeps in (1, 4)]
+    losses = [np.asarray(vqvae.code_loss(codes, x)).sum() for codes in found]
+    assert all((bits(codes) <= most + 1e-3).all() for codes in found)
+    assert losses[1] < losses[0]
+    free = vqvae.search(x, 4, 2, prior, most_bits=10 * float(bits(own).max()))
+    assert np.asarray(vqvae.code_loss(free, x)).sum() < np.asarray(vqvae.code_loss(own, x)).sum()
+
+
+def test_a_budget_wants_bits_and_a_prior():
+    vqvae = model(VectorQuantizer(6, 4, ema_decay=0.9), Gaussian(0.02))
+    prior = Prior(GatedPixelCNN(6, (4, 4), features=4, num_layers=1))
+    for given, bits in ((None, 9.0), (prior, 0.0), (prior, -1.0)):
+        with pytest.raises(ValueError, match=r"most_bits=.*expected a positive number of bits, and the prior"):
+            vqvae.search(images(1), 2, 1, given, most_bits=bits)
 
 
 def test_bad_input_is_named():

@@ -68,11 +68,11 @@ def _check_kind(config: Config) -> None:
 
 def _check_search(config: Config, grid_rank: int) -> None:
     """Raises: UserError where --search_candidates cannot be had."""
-    count, weight, q = config.evaluation.search_candidates, config.evaluation.search_rate_weight, config.quantizer
-    if not count and weight:
-        raise UserError(
-            f"--search_rate_weight={weight} is for a search; give --search_candidates too, or leave it out."
-        )
+    asked, q = config.evaluation, config.quantizer
+    count, weight, most = asked.search_candidates, asked.search_rate_weight, asked.search_bytes
+    if not count and (weight or most):
+        given = f"--search_bytes={most}" if most else f"--search_rate_weight={weight}"
+        raise UserError(f"{given} is for a search; give --search_candidates too, or leave it out.")
     if not count:
         return
     decodes_at_once = grid_rank == 2 and config.model.likelihood != PIXELCNN and not config.model.first_stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,14 @@ import numpy as np
 from keras import ops
 
 from vq_vae_tf.autoregressive.base import whole
-from vq_vae_tf.ops.arithmetic_coding import Decoder, cumulative_counts, encode
+from vq_vae_tf.ops.arithmetic_coding import TOTAL, Decoder, cumulative_counts, encode
 from vq_vae_tf.prior import Prior
 
 CHUNK = 64
 """Code maps that go through the network together, always as many: its last digits may depend on that."""
+
+SLACK = 0.02
+"""Bits a map that all codes at once and code after code may disagree about, in the last digits of float32."""
 
 
 class Compressor:
@@ -42,6 +46,11 @@ class Compressor:
 
     def _next(self, previous: Any, cache: Any, position: Any) -> Any:
         return self._network.step(previous, cache, position)
+
+    def bits_within(self, size: int) -> float:
+        """The bits -log2 p(z) that codes may have for a message of `size` bytes to be sure to hold them."""
+        lost = self._network.num_positions * self._network.num_symbols / TOTAL / math.log(2)
+        return 8.0 * size - lost - SLACK
 
     def compress(self, codes: Any, condition: Mapping[str, Any] | None = None) -> list[bytes]:
         """One message for each code map.

@@ -11,6 +11,8 @@ from keras import ops
 APART = 4
 """Places so far apart on the grid are tried at once, each judged by the places around it."""
 _AROUND = 5
+Offers = tuple[Any, Any, Any]
+State = tuple[Any, Any, Any, Any, Any]
 
 
 def coordinate_search(
@@ -53,39 +55,68 @@ def coordinate_search(
         raise ValueError(f"coordinate_search: codes are {shape}; expected [batch, height, width] or with codebooks.")
     if tuple(candidates.shape[2:]) != shape[1:] or not candidates.shape[0]:
         raise ValueError(f"coordinate_search: candidates are {tuple(candidates.shape)}; expected [count, *{shape}].")
-    count, masks = candidates.shape[0], _rounds(shape[1:])
+    offered = ops.moveaxis(candidates, 0, -1)
+    masks, losses = rounds(shape[1:]), loss_map(codes)
+    weight = ops.ones_like(losses[:, 0, 0])
 
-    def one_round(step: Any, state: Any) -> Any:
-        codes, losses, own, offered = state
-        mask = ops.take(ops.convert_to_tensor(masks), step % len(masks), axis=0)
+    def offers(codes: Any) -> Offers:
+        each = None if costs is None else ops.cast(costs(codes), "float32")
+        return charged(codes, offered, each)
 
-        def one_candidate(number: Any, state: Any) -> Any:
-            tried = ops.where(mask, ops.take(candidates, number, axis=0), state[0])
-            charged = ops.where(mask, ops.take(offered, number, axis=-1), own)
-            return _the_better(state, (tried, loss_map(tried) + _by_place(charged)), mask)
+    def one_round(step: Any, state: State) -> State:
+        return search_round(state, mask_of(masks, step), weight, loss_map, offers)
 
-        found, _ = ops.fori_loop(0, count, one_candidate, (codes, losses + _by_place(own)))
-        return _whole_gain(state, (found, loss_map(found), *_charges(costs, found, candidates)))
-
-    start = (codes, loss_map(codes), *_charges(costs, codes, candidates))
+    start = (codes, losses, *offers(codes))
     return ops.fori_loop(0, sweeps * len(masks), one_round, start)[0]
 
 
-def _charges(costs: Callable[[Any], Any] | None, codes: Any, candidates: Any) -> tuple[Any, Any]:
-    """What each code costs in its place, and what its candidates would: `codes.shape`, `[*codes.shape, count]`."""
-    offered = ops.moveaxis(candidates, 0, -1)
+def search_round(
+    state: State, mask: Any, weight: Any, loss_map: Callable[[Any], Any], offers: Callable[[Any], Offers]
+) -> State:
+    """One round: what is offered where `mask` says is tried, the better kept, image by image only if all in all it is.
+
+    Args:
+        state: codes, their losses `[batch, height, width]`, and `offers` of them.
+        mask: bool, see `rounds`.
+        weight: float32 `[batch]`, units of loss that a unit of cost is worth.
+        loss_map: see `coordinate_search`.
+        offers: codes -> see `charged`.
+    """
+    codes, losses, own, offered, theirs = state
+    price = weight[:, None, None]
+
+    def one_candidate(number: Any, best: Any) -> Any:
+        tried = ops.where(mask, ops.take(offered, number, axis=-1), best[0])
+        cost = ops.where(mask, ops.take(theirs, number, axis=-1), own)
+        return _the_better(best, (tried, loss_map(tried) + price * by_place(cost)), mask)
+
+    start = (codes, losses + price * by_place(own))
+    found, _ = ops.fori_loop(0, offered.shape[-1], one_candidate, start)
+    return _whole_gain(state, (found, loss_map(found), *offers(found)), weight)
+
+
+def charged(codes: Any, offered: Any, costs: Any | None) -> Offers:
+    """What each code costs in its place `codes.shape`; the codes offered for it `[*codes.shape, count]`; their costs.
+
+    costs: of each of the K codes at each place, `[*codes.shape, K]`; None: nothing.
+    """
     if costs is None:
-        return ops.zeros_like(codes, "float32"), ops.zeros_like(offered, "float32")
-    each = ops.cast(costs(codes), "float32")
-    own = ops.take_along_axis(each, codes[..., None], axis=-1)[..., 0]
-    return own, ops.take_along_axis(each, offered, axis=-1)
+        return ops.zeros_like(codes, "float32"), offered, ops.zeros_like(offered, "float32")
+    own = ops.take_along_axis(costs, codes[..., None], axis=-1)[..., 0]
+    return own, offered, ops.take_along_axis(costs, offered, axis=-1)
 
 
-def _by_place(charges: Any) -> Any:
+def mask_of(masks: np.ndarray, step: Any) -> Any:
+    """The mask of a step, its number counted on from sweep to sweep."""
+    return ops.take(ops.convert_to_tensor(masks), step % len(masks), axis=0)
+
+
+def by_place(charges: Any) -> Any:
+    """Of all codebooks of a place: `[batch, height, width]`."""
     return charges if len(charges.shape) == 3 else ops.sum(charges, axis=-1)
 
 
-def _rounds(shape: tuple[int, ...]) -> np.ndarray:
+def rounds(shape: tuple[int, ...]) -> np.ndarray:
     """bool `[rounds, *shape]`: which codes are tried together; each code in one round, no two of a round close by."""
     height, width, *books = shape
     rows, columns = np.arange(height)[:, None] % APART, np.arange(width) % APART
@@ -110,9 +141,9 @@ def _around(losses: Any) -> Any:
     return ops.average_pool(losses[..., None], _AROUND, 1, "same")[..., 0]
 
 
-def _whole_gain(old: Any, new: Any) -> Any:
-    """Image by image, whichever has less loss, costs included: codes, losses, costs of codes and of candidates."""
-    less = _total(new[1]) + _total(new[2]) < _total(old[1]) + _total(old[2])
+def _whole_gain(old: State, new: State, weight: Any) -> State:
+    """Image by image, whichever has less loss, costs included."""
+    less = _whole(new, weight) < _whole(old, weight)
 
     def chosen(new: Any, old: Any) -> Any:
         return ops.where(ops.reshape(less, (-1, *[1] * (len(new.shape) - 1))), new, old)
@@ -120,5 +151,10 @@ def _whole_gain(old: Any, new: Any) -> Any:
     return tuple(chosen(*pair) for pair in zip(new, old, strict=True))
 
 
-def _total(parts: Any) -> Any:
+def _whole(state: State, weight: Any) -> Any:
+    return total(state[1]) + weight * total(state[2])
+
+
+def total(parts: Any) -> Any:
+    """Of a whole image, `[batch]`."""
     return ops.sum(parts, axis=tuple(range(1, len(parts.shape))))

@@ -271,6 +271,13 @@ class EvaluationConfig:
         minimum=0.0,
         identity=False,
     )
+    search_bytes: int = option(
+        0,
+        "most bytes of a picture's codes, coded under the learned prior: the search weighs the rate of each picture as "
+        "it must, whatever --search_rate_weight says; 0: no limit",
+        minimum=0,
+        identity=False,
+    )
     samples_per_class: int = option(
         8, "sampled pictures of each class (or rows of eight without classes)", minimum=1, identity=False
     )
@@ -295,7 +302,7 @@ class RunConfig:
     start_from: str = option(
         "",
         "a finished run whose weights training begins with, to go on with other data; what is made for its classes or "
-        "speakers begins anew",
+        "speakers, or for another number of codes, begins anew",
     )
     seed: int = option(0, "governs the whole run", minimum=0, maximum=2**31 - 1)
     strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = option(

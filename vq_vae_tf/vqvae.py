@@ -8,10 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from vq_vae_tf.budget import search_within
 from vq_vae_tf.ops.fit_loss import fit_loss
 from vq_vae_tf.ops.replicas import of_this_replica
 from vq_vae_tf.quantizers.codings import drawn_coding, nearby_codings, neighbours
 from vq_vae_tf.search import coordinate_search
+
+NEARBY = 8
+"""Nearest codes for each candidate, among which those are chosen that cost little: `VQVAE.search` with `most_bits`."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -70,7 +74,13 @@ class VQVAE(keras.Model):
         return self.quantizer.encode(self.encoded(inputs, training=False))
 
     def search(
-        self, inputs: Any, candidates: int = 8, sweeps: int = 1, prior: Any = None, rate_weight: float = 1.0
+        self,
+        inputs: Any,
+        candidates: int = 8,
+        sweeps: int = 1,
+        prior: Any = None,
+        rate_weight: float = 1.0,
+        most_bits: float | None = None,
     ) -> Any:
         """Codes of images that the decoder makes more of than of `encode`'s: see `coordinate_search`.
 
@@ -83,17 +93,25 @@ class VQVAE(keras.Model):
             sweeps: times that every place is tried.
             prior: p(z), such as an arithmetic coder uses; None: all codes cost the same.
             rate_weight: how much loss a nat of the codes is worth; for a `prior` only.
+            most_bits: bits an image may have under the `prior`: the weight is then each image's own, whatever
+                `rate_weight` says (`search_within`). An image for which no such coding is found has one of more bits:
+                another sweep may find it. None: any number.
 
         Raises:
-            ValueError: too few or too many candidates; a negative weight; a residual quantizer; codes without a grid.
+            ValueError: too few or too many candidates; a negative weight; a residual quantizer; codes without a grid;
+                `most_bits` without a prior.
         """
         if rate_weight < 0:
             raise ValueError(f"{self.name}: rate_weight={rate_weight}; expected a number that is not negative.")
+        if most_bits is not None and (prior is None or most_bits <= 0):
+            raise ValueError(
+                f"{self.name}: most_bits={most_bits}, prior={prior}; expected a positive number of bits, and the prior "
+                "that counts them."
+            )
         known, z_e = condition(inputs), self.encoded(inputs, training=False)
         codes, x = self.quantizer.encode(z_e), self.observed(inputs)
         if not 2 <= candidates <= self.quantizer.num_codes:
             raise ValueError(f"{self.name}: candidates={candidates}; expected 2 to {self.quantizer.num_codes}.")
-        nearest = ops.moveaxis(neighbours(self.quantizer, z_e, candidates)[0], -1, 0)
 
         def loss_map(codes: Any) -> Any:
             height, width = codes.shape[1:3]
@@ -101,11 +119,22 @@ class VQVAE(keras.Model):
             blocks = (-1, height, x.shape[1] // height, width, x.shape[2] // width)
             return ops.sum(ops.reshape(pixels, blocks), axis=(2, 4))
 
-        def costs(codes: Any) -> Any:
-            return -rate_weight * ops.log_softmax(prior({"codes": codes, **(known or {})}, training=False), axis=-1)
+        def rates(codes: Any) -> Any:
+            return -ops.log_softmax(prior({"codes": codes, **(known or {})}, training=False), axis=-1)
 
-        candidates_at = ops.reshape(nearest, (candidates, -1, *codes.shape[1:]))
-        return coordinate_search(codes, candidates_at, loss_map, sweeps, None if prior is None else costs)
+        def nearby(count: int) -> tuple[Any, Any]:
+            found = neighbours(self.quantizer, z_e, count)
+            return tuple(ops.reshape(each, (-1, *codes.shape[1:], count)) for each in found)
+
+        if most_bits is None:
+            tried = ops.moveaxis(nearby(candidates)[0], -1, 0)
+            costs = None if prior is None else lambda codes: rate_weight * rates(codes)
+            return coordinate_search(codes, tried, loss_map, sweeps, costs)
+        near = nearby(min(NEARBY * candidates, self.quantizer.num_codes))
+        distance = ops.sum(ops.square(z_e - self.quantizer.decode(codes)), axis=(1, 2, 3))
+        scale = ops.sum(loss_map(codes), axis=(1, 2)) / ops.maximum(distance, 1e-9)
+        most = most_bits * math.log(2)
+        return search_within(codes, near, loss_map, rates, most, candidates, sweeps, scale)[0]
 
     def observed(self, inputs: Any) -> Any:
         """What the likelihood is a distribution over: x itself."""

@@ -69,6 +69,28 @@ def test_search_makes_the_file_smaller_where_bits_weigh(command, trained, tmp_pa
     assert "bits a code, coded" in (workdir / "report.html").read_text()
 
 
+def test_every_picture_keeps_the_bytes_it_may_have(command, trained, tmp_path):
+    data, workdir = trained
+    work, limited = f"--workdir={workdir}", ["--search_candidates=6", "--search_sweeps=3"]
+    lengths = {}
+    for most in (0, 5):
+        output = tmp_path / f"{most}.vqpack"
+        command("compress", work, f"--input={data}", f"--output={output}", *limited, f"--search_bytes={most}")
+        lengths[most] = list(map(len, read_packed(output).messages))
+    assert max(lengths[5]) <= 5 < max(lengths[0])
+    command("evaluate", work, *limited, "--search_bytes=5", "--eval_split=train")
+    found = json.loads((workdir / "evaluation.json").read_text())["searched"]
+    assert found["message_bytes"] == {"limit": 5, "longest": max(lengths[5]), "images_above": 0}
+    assert found["message_bits_per_code"] == pytest.approx(8 * np.mean(lengths[5]) / 16)
+    page = (workdir / "report.html").read_text()
+    assert "An image may have 5 bytes" in page
+    assert "images above the limit" not in page
+    none = tmp_path / "none.vqpack"
+    said = command("compress", work, f"--input={data}", f"--output={none}", *limited, "--search_bytes=1", status=2)
+    assert "a/0.png: no coding within --search_bytes=1 was found, the last tried has" in said
+    assert not none.exists()
+
+
 def test_names_stay_below_the_folder_and_apart(command, trained, tmp_path):
     data, workdir = trained
     one = tmp_path / "x.vqpack"
@@ -96,6 +118,7 @@ def test_bad_input_is_one_sentence_and_status_2(command, trained, run, tmp_path)
         ("compress", [work, f"--input={data}", f"--output={bad / 'x'}"], "cannot be written"),
         ("compress", [work, f"--input={data}", f"--output={one}", "--search_candidates=1"], "--search_candidates=1"),
         ("compress", [work, f"--input={data}", f"--output={one}", "--search_rate_weight=1"], "for a search"),
+        ("compress", [work, f"--input={data}", f"--output={one}", "--search_bytes=9"], "for a search"),
         ("decompress", [work, f"--input={one}"], "--output"),
         ("decompress", [work, f"--input={bad}", f"--output={tmp_path / 'o'}"], "no file of packed codes"),
         ("decompress", [work, f"--input={other}", f"--output={tmp_path / 'o'}"], "another prior"),

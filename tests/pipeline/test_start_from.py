@@ -88,7 +88,8 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_not_from_the_start(r
     [
         (["--start_from=nowhere"], "--start_from=nowhere holds no run"),
         (["--units=12"], "it was made with --units="),
-        (["--num_embeddings=7"], "it was made with --num_embeddings="),
+        (["--embedding_dim=3"], "it was made with --embedding_dim="),
+        (["--quantizer=product", "--num_codebooks=2"], "it was made with --quantizer=vector"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_trained(run, first, capsys, flags, said):
@@ -131,4 +132,16 @@ def test_pictures_of_another_size_take_the_vqvae_and_a_prior_from_chance(run, fi
     run(*arguments(first, "five"), "--image_size=8")
     told = capsys.readouterr().err
     assert "vqvae: begins with the weights of" in told
-    assert "prior: begins anew, for codes (2, 2): those of" in told
+    assert "prior: begins anew, for codes (2, 2) of 16: those of" in told
+
+
+def test_another_number_of_codes_takes_the_networks_and_a_codebook_and_prior_of_its_own(run, first, capsys):
+    run(*arguments(first, "six"), "--num_embeddings=7")
+    told = capsys.readouterr().err
+    assert "weights made for its number of codes, which begin anew" in told
+    assert "prior: begins anew, for codes (4, 4) of 7: those of" in told
+    (theirs, _), (mine, _) = models(first / "one"), models(first / "six")
+    for part in ("encoder", "decoder"):
+        assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
+    assert mine.quantizer.codebook.shape[0] == 7
+    assert np.ptp(np.asarray(mine.quantizer.codebook), axis=0).min() > 0  # from data, no two alike

@@ -12,10 +12,12 @@ from vq_vae_tf.commands.command_line import ExtraFlag
 SUMMARY = """
     Packs pictures into one file: their codes by the VQ-VAE of a trained run, arithmetically coded under its prior.
     The prior must know no classes (--prior_labels=false). --search_candidates and --search_rate_weight as in
-    bin/evaluate: fewer bits or a better picture for more time.
+    bin/evaluate: fewer bits or a better picture for more time. With --search_bytes every picture takes at most so
+    many bytes.
 
     bin/compress --workdir=runs/cifar_coded --input=/path/to/pictures --output=pictures.vqpack
     bin/compress --workdir=runs/cifar_coded --input=a.png,b.jpg --output=two.vqpack --search_candidates=16
+    bin/compress --workdir=runs/cifar_coded --input=/path/to/pictures --output=pictures.vqpack --search_bytes=72
 """
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir") or o.name.startswith("search_"))
 EXTRA = (

@@ -74,21 +74,38 @@ SEARCHED = (
     "slower to encode, nothing else changes."
 )
 WEIGHED = " A nat of the codes' rate under the learned prior was weighed as {weight:g} nats of the loss."
+LIMITED = (
+    " An image may have {limit} bytes: shown is the closest that fits, of those that were tried with a weight of its "
+    "own for a nat of the codes' rate under the learned prior."
+)
 CODED = "Bytes of every image's codes, arithmetically coded under the learned prior and decoded again."
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Code maps, each coded arithmetically by itself.
+
+    bits_per_code: in whole bytes. limit: bytes that a map was to take at most; 0: any number. longest: bytes of one.
+    above: maps that take more than the limit; None without one.
+    """
+
+    bits_per_code: float
+    limit: int
+    longest: int
+    above: int | None
 
 
 @dataclass(frozen=True)
 class Searched:
     """Scores of a split under codes found by search: see `vq_vae_tf.search`.
 
-    message_bits: bits a code of the codes coded arithmetically under the learned prior; None where the search did not
-    weigh its rate.
+    messages: the codes coded arithmetically under the learned prior; None where the search did not weigh their rate.
     """
 
     candidates: int
     sweeps: int
     rate_weight: float
-    message_bits: float | None
+    messages: Messages | None
     reconstruction: ReconstructionScores
     use: CodebookUse
     likelihood: Mapping[str, LikelihoodScores]
@@ -214,9 +231,12 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
         both = [run.likelihood[name].bits_per_dim, bound.bits_per_dim]
         rows.append(Row(heading(name), both, "bits/dim", BITS))
     text = SEARCHED.format(candidates=found.candidates, times=counted(found.sweeps, "time"))
-    if found.message_bits is not None:
-        rows.append(Row("bits a code, coded", [None, found.message_bits], "", CODED, 3))
-        text += WEIGHED.format(weight=found.rate_weight)
+    if (coded := found.messages) is not None:
+        rows.append(Row("bits a code, coded", [None, coded.bits_per_code], "", CODED, 3))
+        rows.append(Row("bytes of the longest", [None, coded.longest]))
+        text += (LIMITED if coded.limit else WEIGHED).format(weight=found.rate_weight, limit=coded.limit)
+        if coded.above:
+            rows.append(Row("images above the limit", [None, coded.above]))
     return Section("Codes found by search", [Table(["encoder", "search"], rows)], text)
 
 

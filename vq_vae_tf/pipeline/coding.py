@@ -23,13 +23,14 @@ def compressor(prior: Prior) -> Compressor:
 def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str, Any]], tf.Tensor]:
     """Batch -> codes, by the run's --search_ flags: the encoder's, or searched, under a prior if they weigh its rate.
 
-    The search is made in the precision of training, its outcome checked against the encoder's codes in float32.
+    The search is made in the precision of training, its outcome checked against the encoder's codes in float32, but
+    where --search_bytes limits the rate, which those do not keep.
     """
     settings, precision = run.config.evaluation, run.config.run.precision
     if not settings.search_candidates:
         return tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
     weight, fast = settings.search_rate_weight, vqvae
-    weighed = prior if weight else None
+    weighed = prior if weight or settings.search_bytes else None
     if precision != "float32":
         fast = run.modality.build_vqvae(run.config, run.known, precision)
         load_weights(fast, run.vqvae)
@@ -38,8 +39,12 @@ def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str,
         loss = vqvae.code_loss(codes, batch)
         return loss if weighed is None else loss - weight * weighed.log_prob(codes, condition(batch))
 
+    most = compressor(weighed).bits_within(settings.search_bytes) if weighed and settings.search_bytes else None
+
     def search(batch: Mapping[str, Any]) -> tf.Tensor:
-        found = fast.search(batch, settings.search_candidates, settings.search_sweeps, weighed, weight)
+        found = fast.search(batch, settings.search_candidates, settings.search_sweeps, weighed, weight, most)
+        if most is not None:
+            return found
         own = vqvae.encode(batch)
         better = tf.reshape(whole_loss(found, batch) < whole_loss(own, batch), (-1, *[1] * (len(own.shape) - 1)))
         return tf.where(better, found, own)

@@ -40,6 +40,7 @@ def compress_pictures(run: Run, inputs: Sequence[str], output: Path) -> str:
     for x in _batches(pictures, "compress"):
         parts.append(code_of({"x": x}).numpy())
         messages += packer.compress(parts[-1])
+        _check_sizes(names, messages, run.config.evaluation.search_bytes)
     codes = np.concatenate(parts)
     digests = model_digests(run)
     packed = Packed(
@@ -85,6 +86,16 @@ def decompress_pictures(run: Run, source: Path, output: Path) -> str:
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}); give a folder that can.") from error
     return f"{counted(len(images), 'picture')} in {output}"
+
+
+def _check_sizes(names: Sequence[str], messages: Sequence[bytes], most: int) -> None:
+    """Raises: UserError for the first picture that does not fit."""
+    for name, message in zip(names, messages, strict=False):
+        if most and len(message) > most:
+            raise UserError(
+                f"{name}: no coding within --search_bytes={most} was found, the last tried has {len(message)}; give "
+                "more bytes, or more --search_sweeps."
+            )
 
 
 def _pair(run: Run) -> tuple[VQVAE, Prior]:

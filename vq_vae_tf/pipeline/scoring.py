@@ -57,9 +57,9 @@ def evaluate_run(
         UserError: if the split is empty, or what it writes cannot be written.
     """
     split, size = run.scored_split(), run.config.evaluation.eval_batch_size
-    weight = run.config.evaluation.search_rate_weight
-    if weight and prior is None:
-        raise UserError(f"--search_rate_weight={weight} needs a learned prior; train one (--stages=codes,prior) first.")
+    for name in ("search_rate_weight", "search_bytes"):
+        if (given := getattr(run.config.evaluation, name)) and prior is None:
+            raise UserError(f"--{name}={given} needs a learned prior; train one (--stages=codes,prior) first.")
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
     def batches() -> tf.data.Dataset:
@@ -202,8 +202,13 @@ def _scores(page: ImageRun) -> dict[str, Any]:
     if (found := page.searched) is not None:
         settings = {"candidates": found.candidates, "sweeps": found.sweeps, "rate_weight": found.rate_weight}
         scores["searched"] = settings | _of_codes(found.reconstruction, found.use, found.likelihood)
-        if found.message_bits is not None:
-            scores["searched"]["message_bits_per_code"] = found.message_bits
+        if (coded := found.messages) is not None:
+            scores["searched"]["message_bits_per_code"] = coded.bits_per_code
+            scores["searched"]["message_bytes"] = {
+                "limit": coded.limit,
+                "longest": coded.longest,
+                "images_above": coded.above,
+            }
     if page.prior is not None:
         scores["prior_bits_per_code"] = page.prior.bits_per_code
         scores["prior_bits_saved"] = page.prior.saved

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
-from vq_vae_tf.evaluation.image_report import Searched
+from vq_vae_tf.evaluation.image_report import Messages, Searched
 from vq_vae_tf.evaluation.likelihood import likelihood_scores
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
 from vq_vae_tf.pipeline.coding import coder, compressor
@@ -23,7 +23,7 @@ from vq_vae_tf.vqvae import VQVAE
 def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     """Searches the evaluation split's codes, and scores them as those of the encoder are."""
     settings, quantizer = run.config.evaluation, vqvae.quantizer
-    weighed = prior if settings.search_rate_weight else None
+    weighed = prior if settings.search_rate_weight or settings.search_bytes else None
     found = list(_searched_codes(run, vqvae, prior))
 
     def batches() -> Iterator[dict[str, Any]]:
@@ -43,8 +43,8 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     return Searched(
         candidates=settings.search_candidates,
         sweeps=settings.search_sweeps,
-        rate_weight=settings.search_rate_weight,
-        message_bits=None if weighed is None else _message_bits(weighed, batches()),
+        rate_weight=0.0 if settings.search_bytes else settings.search_rate_weight,
+        messages=None if weighed is None else _messages(weighed, batches(), settings.search_bytes),
         reconstruction=reconstruction_scores(
             lambda batch: decoder(vqvae)(batch["codes"]), batches(), run.config.model.data_variance
         ),
@@ -53,10 +53,11 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
     )
 
 
-def _message_bits(prior: Prior, batches: Iterator[Mapping[str, Any]]) -> float:
-    """Bits a code, when every map is coded under the prior; each is decoded again, and must be what it was."""
+def _messages(prior: Prior, batches: Iterator[Mapping[str, Any]], most: int) -> Messages:
+    """Every map coded under the prior; each is decoded again, and must be what it was."""
     code = compressor(prior)
-    size, count = 0, 0
+    sizes: list[int] = []
+    places = 0
     for batch in batches:
         known = {"label": batch["label"]} if prior.network.num_labels else None
         messages = code.compress(batch["codes"], known)
@@ -64,8 +65,10 @@ def _message_bits(prior: Prior, batches: Iterator[Mapping[str, Any]]) -> float:
             raise RuntimeError(
                 "codes came back from the arithmetic coder as others: the prior's step is not reproducible"
             )
-        size, count = size + sum(map(len, messages)), count + batch["codes"].size
-    return 8.0 * size / count
+        sizes += map(len, messages)
+        places = batch["codes"][0].size
+    above = sum(size > most for size in sizes) if most else None
+    return Messages(8.0 * float(np.mean(sizes)) / places, most, max(sizes), above)
 
 
 def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.ndarray]:

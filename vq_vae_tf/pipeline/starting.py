@@ -10,7 +10,7 @@ from vq_vae_tf.codes import open_codes
 from vq_vae_tf.config import Config, options, to_values
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run, open_run
-from vq_vae_tf.training.begin import begin_with
+from vq_vae_tf.training.begin import OF_CODEBOOK, begin_with
 from vq_vae_tf.training.result import read_result
 
 SIZES = ("model", "audio", "video", "quantizer")
@@ -22,7 +22,8 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
     """What sets a new model of a stage ("vqvae", "prior") to the weights of --start_from, and says what it did.
 
     It does and says nothing ("") where none was given, where training has begun (its checkpoints know better), and for
-    the prior of a run that has none. The prior of other sizes of pictures begins anew, and it says so.
+    the prior of a run that has none. The prior of other sizes of pictures, or of another number of codes, begins anew,
+    as a vector quantizer of another number does, and it says so.
 
     Raises:
         UserError: there is no such run, or it is of another kind of data; when called: weights of another network, or
@@ -42,10 +43,15 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
     if stage == "prior":
         if read_result(other.prior) is None:
             return lambda model: ""
-        theirs, mine = (open_codes(each.codes).manifest.code_shape for each in (other, run))
+        theirs, mine = (_shape_of_codes(each) for each in (other, run))
         if theirs != mine:
             return lambda model: f"begins anew, for codes {mine}: those of {name} are {theirs}"
     return lambda model: _begin(model, other, run.config, stage)
+
+
+def _shape_of_codes(run: Run) -> str:
+    manifest = open_codes(run.codes).manifest
+    return f"{manifest.code_shape} of {manifest.num_codes}"
 
 
 def _begin(model: Any, other: Run, config: Config, stage: str) -> str:
@@ -55,7 +61,8 @@ def _begin(model: Any, other: Run, config: Config, stage: str) -> str:
         flags = _other_sizes(other.config, config)
         advice = f"; it was made with {', '.join(flags)}: give the same." if flags else ""
         raise UserError(f"--start_from={other.directory}: {str(error).removesuffix('.')}{advice or '.'}") from error
-    anew = f", but for {len(left)} weights made for its classes, which begin anew" if left else ""
+    made_for = "number of codes" if any(OF_CODEBOOK in name.split("/") for name in left) else "classes"
+    anew = f", but for {len(left)} weights made for its {made_for}, which begin anew" if left else ""
     return f"begins with the weights of {other.directory / stage}{anew}"
 
 

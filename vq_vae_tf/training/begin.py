@@ -13,6 +13,8 @@ from vq_vae_tf.training.result import WEIGHTS, read_result
 
 OF_CLASSES = frozenset({"label", "speakers", "critic", "listener"})
 """Parts of a model that are made for its classes: for other classes they are other parts."""
+OF_CODEBOOK = "vector_quantizer"
+"""A part that begins anew as a whole where it has another number of codes: none of them are the other's."""
 OF_CODES = "parallax"
 """A part that a run makes for its own codes before it trains: another run's would be of other codes."""
 
@@ -21,8 +23,8 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
     """Sets a built model to the weights of the finished training in `directory`.
 
     Returns: the weights that stay as they were, since the other model has none of their name and shape. Only weights
-    that belong to classes (`OF_CLASSES`) may: others have to be there. What is made for codes (`OF_CODES`) is not asked
-    for.
+    that belong to classes (`OF_CLASSES`) may, and a codebook (`OF_CODEBOOK`): others have to be there. What is made for
+    codes (`OF_CODES`) is not asked for.
 
     Raises:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
@@ -38,7 +40,7 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
                 left = _copy(mine, theirs)
         except (OSError, RuntimeError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error}); train there again.") from error
-        wrong = [name for name in left if not OF_CLASSES & set(name.split("/"))]
+        wrong = [name for name in left if not (OF_CLASSES | {OF_CODEBOOK}) & set(name.split("/"))]
         if wrong:
             raise UserError(f"{path} is of another network: {wrong[0]} {left[wrong[0]]}.")
         model.load_weights(merged)
@@ -48,11 +50,15 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
 def _copy(mine: h5py.File, theirs: h5py.File) -> dict[str, str]:
     """Copies what has the same name and shape; what has not -> how it differs."""
     left: dict[str, str] = {}
+    book = f"layers/{OF_CODEBOOK}/vars"
+    anew = book in mine and book in theirs and _shapes(mine[book]) != _shapes(theirs[book])
 
     def one(name: str, weight: h5py.Group | h5py.Dataset) -> None:
         if not isinstance(weight, h5py.Dataset) or OF_CODES in name.split("/"):
             return
-        if name not in theirs:
+        if anew and OF_CODEBOOK in name.split("/"):
+            left[name] = "is of another number of codes"
+        elif name not in theirs:
             left[name] = "is not there"
         elif theirs[name].shape != weight.shape:
             left[name] = f"has the shape {theirs[name].shape}, here {weight.shape}"
@@ -61,3 +67,7 @@ def _copy(mine: h5py.File, theirs: h5py.File) -> dict[str, str]:
 
     mine.visititems(one)
     return left
+
+
+def _shapes(group: h5py.Group) -> dict[str, tuple[int, ...]]:
+    return {name: weight.shape for name, weight in group.items()}

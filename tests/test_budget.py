@@ -1,0 +1,92 @@
+"""The best coding within a budget: the Lagrangian's own solutions where places do not touch, never above it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+from vq_vae_tf.budget import search_within
+
+
+def tables(shape, num_codes):
+    """Loss and rate of every code at every place; a code that is nearer has less of the first, more of the second."""
+    rng = np.random.default_rng(0)
+    far = np.sort(rng.exponential(1.0, (*shape, num_codes)), axis=-1).astype(np.float32)
+    rate = np.sort(rng.exponential(1.0, (*shape, num_codes)), axis=-1)[..., ::-1].astype(np.float32)
+    order = np.argsort(rng.random((*shape, num_codes)), axis=-1)
+    return np.take_along_axis(far, order, -1), np.take_along_axis(rate, order, -1), np.argsort(order, -1)
+
+
+def searched(far, rate, nearby, most, sweeps=3, candidates=5):
+    def loss_map(codes):
+        losses = ops.take_along_axis(ops.convert_to_tensor(far), codes[..., None], axis=-1)[..., 0]
+        return losses if len(codes.shape) == 3 else ops.sum(losses, axis=-1)
+
+    tried = ops.convert_to_tensor(nearby.astype(np.int32))
+    near = tried, ops.convert_to_tensor(np.take_along_axis(far, nearby, -1))
+    codes, within = search_within(
+        tried[..., 0],
+        near,
+        loss_map,
+        lambda codes: ops.convert_to_tensor(rate),
+        most,
+        candidates,
+        sweeps,
+        scale=ops.ones(far.shape[:1]),
+    )
+    return np.asarray(codes), np.asarray(within)
+
+
+def best_of_weights(far, rate, most):
+    """The least loss within the budget of what any weight chooses, each place for itself."""
+    best = np.full(len(far), math.inf)
+    for weight in np.geomspace(1e-4, 1e4, 3000):
+        each = (far + weight * rate).argmin(-1)
+        best = np.minimum(best, np.where(of(rate, each) <= most, of(far, each), math.inf))
+    return best
+
+
+def of(table, codes):
+    found = np.take_along_axis(table, codes[..., None], -1)
+    return found.reshape(len(codes), -1).sum(-1)
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 4), (9, 2, 3, 2)])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_where_places_do_not_touch_it_comes_near_the_best_of_all_weights(shape, share):
+    far, rate, nearby = tables(shape, 8)
+    nearest = nearby[..., 0]
+    most = share * float(of(rate, nearest).min())
+    codes, within = searched(far, rate, nearby, most)
+    assert within.all()
+    assert (of(rate, codes) <= most * (1 + 1e-5)).all()
+    nearest, best = of(far, nearest), best_of_weights(far, rate, most)
+    assert (of(far, codes) - nearest <= 1.25 * (best - nearest) + 1e-6).all()
+    assert (of(far, codes) - nearest).sum() <= 1.05 * (best - nearest).sum()
+
+
+def test_one_place_has_the_best_of_all_weights_within_the_budget():
+    far, rate, nearby = tables((40, 1, 1), 6)
+    most = 1.0
+    codes, within = searched(far, rate, nearby, most)
+    np.testing.assert_array_equal(within, (rate <= most).any(-1).reshape(-1))
+    assert (of(rate, codes) <= most)[within].all()
+    np.testing.assert_allclose(of(far, codes)[within], best_of_weights(far, rate, most)[within], rtol=1e-6)
+
+
+def test_a_budget_that_nothing_meets_is_said_and_one_that_all_meet_is_no_limit():
+    far, rate, nearby = tables((3, 4, 4), 5)
+    _, within = searched(far, rate, nearby, 1e-3)
+    assert not within.any()
+    codes, within = searched(far, rate, nearby, 1e6, candidates=5)
+    assert within.all()
+    np.testing.assert_array_equal(codes, nearby[..., 0])
+
+
+def test_only_codes_that_are_offered_are_chosen():
+    far, rate, nearby = tables((4, 5, 5), 9)
+    codes, _ = searched(far, rate, nearby[..., :3], 8.0, candidates=2)
+    assert (codes[..., None] == nearby[..., :3]).any(-1).all()

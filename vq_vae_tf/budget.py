@@ -1,0 +1,116 @@
+"""A search for the best coding that a message of given length can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from vq_vae_tf.search import Offers, State, charged, mask_of, rounds, search_round, total
+
+LEAST, GREATEST = 1e-4, 1e4
+"""Bounds of the weight."""
+HALVINGS, BEYOND = 30, 1.005
+GROWTH = 1.1
+"""Of the weight after each round of the last sweep, where the rate is still too high."""
+
+
+def search_within(
+    codes: Any,
+    nearby: tuple[Any, Any],
+    loss_map: Callable[[Any], Any],
+    rates: Callable[[Any], Any],
+    most: float,
+    candidates: int,
+    sweeps: int,
+    scale: Any,
+) -> tuple[Any, Any]:
+    """The coding with the least loss among those seen whose rate is at most `most`, image by image.
+
+    Equation: argmin_k loss(k) subject to rate(k) <= most, by `coordinate_search` on loss(k) + w rate(k), the multiplier
+    w of each image's own (the Lagrangian of Chou, Lookabaugh & Gray 1989). Which w is foretold before every sweep: the
+    one with which the codes that have the least a d + w rate at their places would have the rate `most`, but for what
+    the sweep before missed its own by; d is a code's squared distance from z_e, a the `scale`. Tried are the
+    `candidates` that have the least of it.
+
+    Args:
+        codes: int32 `[batch, height, width]` or `[batch, height, width, num_codebooks]`, where to start.
+        nearby: codes, int32 `[*codes.shape, count]`, and how far from z_e they are, float32, squared, alike (up to
+            the same number for all of a place).
+        loss_map: codes -> loss of each place, float32 `[batch, height, width]`.
+        rates: codes -> -log p of each of the K codes at each place, given those before it, `[*codes.shape, K]`, nats.
+        most: nats an image.
+        candidates: codes tried at each place of a round, at most `count`.
+        sweeps: times that every place is tried.
+        scale: float32 `[batch]`, about how much loss a unit of squared distance makes.
+
+    Returns:
+        Codes, and whether they are within the budget, bool `[batch]`: where none was found that is, those of the end.
+    """
+    masks, losses = rounds(tuple(codes.shape[1:])), loss_map(codes)
+    apart = _wide(scale, nearby[1]) * nearby[1]
+
+    def priced(codes: Any) -> tuple[Any, Any]:
+        each = ops.cast(rates(codes), "float32")
+        return each, ops.take_along_axis(each, nearby[0], axis=-1)
+
+    def offers(codes: Any, weight: Any) -> Offers:
+        each, near = priced(codes)
+        chosen = ops.top_k(-(apart + _wide(weight, near) * near), candidates)[1]
+        return charged(codes, ops.take_along_axis(nearby[0], chosen, axis=-1), each)
+
+    def one_round(step: Any, carried: Any, last: Any) -> Any:
+        state, weight, best = carried
+        state = search_round(state, mask_of(masks, step), weight, loss_map, lambda codes: offers(codes, weight))
+        over = last & (total(state[2]) > most)
+        return state, ops.where(over, GROWTH * weight, weight), _best(best, state, most)
+
+    def one_sweep(sweep: Any, carried: Any) -> Any:
+        (codes, losses, own, *_), weight, best = carried
+        near = priced(codes)[1]
+        missed = ops.where(sweep > 0, total(own) - foretold(apart, near, weight), 0.0)
+        weight = weight_for(apart, near, most - missed)
+        carried = (codes, losses, *offers(codes, weight)), weight, best
+        return ops.fori_loop(0, len(masks), lambda i, c: one_round(i, c, sweep == sweeps - 1), carried)
+
+    weight = ops.ones_like(losses[:, 0, 0])
+    state = (codes, losses, *offers(codes, weight))
+    best = _best((codes, ops.full_like(weight, math.inf)), state, most)
+    state, _, (found, loss) = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
+    within = loss < math.inf
+    return ops.where(_wide(within, codes), found, state[0]), within
+
+
+def foretold(apart: Any, rates: Any, weight: Any) -> Any:
+    """The rate of each image, `[batch]`, if every place takes the code with the least apart + weight rate."""
+    chosen = ops.argmin(apart + _wide(weight, rates) * rates, axis=-1)
+    return total(ops.take_along_axis(rates, ops.cast(chosen, "int32")[..., None], axis=-1))
+
+
+def weight_for(apart: Any, rates: Any, most: Any) -> Any:
+    """The least weight of each image with which `foretold` is at most `most`, `[batch]`, by halving its logarithm.
+
+    It is `BEYOND` times larger: at the least one a code and its successor are equally good, and the code would be kept.
+    """
+
+    def halve(_: Any, bounds: Any) -> Any:
+        low, high = bounds
+        middle = (low + high) / 2.0
+        over = foretold(apart, rates, ops.exp(middle)) > most
+        return ops.where(over, middle, low), ops.where(over, high, middle)
+
+    like = ops.ones_like(total(apart))
+    bounds = (like * math.log(LEAST), like * math.log(GREATEST))
+    return BEYOND * ops.exp(ops.fori_loop(0, HALVINGS, halve, bounds)[1])
+
+
+def _best(best: tuple[Any, Any], state: State, most: float) -> tuple[Any, Any]:
+    loss = ops.where(total(state[2]) <= most, total(state[1]), math.inf)
+    better = loss < best[1]
+    return ops.where(_wide(better, state[0]), state[0], best[0]), ops.minimum(loss, best[1])
+
+
+def _wide(value: Any, like: Any) -> Any:
+    return ops.reshape(value, (-1, *[1] * (len(like.shape) - 1)))
