@@ -20,7 +20,7 @@ def tables(shape, num_codes):
     return np.take_along_axis(far, order, -1), np.take_along_axis(rate, order, -1), np.argsort(order, -1)
 
 
-def searched(far, rate, nearby, most, sweeps=3, candidates=5):
+def searched(far, rate, nearby, most, sweeps=3, candidates=5, scale=1.0):
     def loss_map(codes):
         losses = ops.take_along_axis(ops.convert_to_tensor(far), codes[..., None], axis=-1)[..., 0]
         return losses if len(codes.shape) == 3 else ops.sum(losses, axis=-1)
@@ -35,7 +35,7 @@ def searched(far, rate, nearby, most, sweeps=3, candidates=5):
         most,
         candidates,
         sweeps,
-        scale=ops.ones(far.shape[:1]),
+        scale=scale * ops.ones(far.shape[:1]),
     )
     return np.asarray(codes), np.asarray(within)
 
@@ -66,6 +66,18 @@ def test_where_places_do_not_touch_it_comes_near_the_best_of_all_weights(shape, 
     nearest, best = of(far, nearest), best_of_weights(far, rate, most)
     assert (of(far, codes) - nearest <= 1.25 * (best - nearest) + 1e-6).all()
     assert (of(far, codes) - nearest).sum() <= 1.05 * (best - nearest).sum()
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_where_distances_mislead_the_next_sweep_makes_good_what_the_last_one_missed(scale):
+    far, rate, nearby = tables((9, 4, 4), 8)
+    most = 0.6 * float(of(rate, nearby[..., 0]).min())
+    nearest, best = of(far, nearby[..., 0]), best_of_weights(far, rate, most)
+    for sweeps in (1, 6):
+        codes, within = searched(far, rate, nearby, most, sweeps, candidates=8, scale=scale)
+        ratio = np.where(within, (of(far, codes) - nearest) / (best - nearest), math.inf)
+        assert (np.median(ratio) < 1.05) if sweeps == 6 else (np.median(ratio) > 2)
+    assert within.all()
 
 
 def test_one_place_has_the_best_of_all_weights_within_the_budget():
