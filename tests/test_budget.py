@@ -20,13 +20,14 @@ def tables(shape, num_codes):
     return np.take_along_axis(far, order, -1), np.take_along_axis(rate, order, -1), np.argsort(order, -1)
 
 
-def searched(far, rate, nearby, most, sweeps=3, candidates=5, scale=1.0):
+def searched(far, rate, nearby, most, sweeps=3, candidates=5, power=1.0):
     def loss_map(codes):
         losses = ops.take_along_axis(ops.convert_to_tensor(far), codes[..., None], axis=-1)[..., 0]
         return losses if len(codes.shape) == 3 else ops.sum(losses, axis=-1)
 
     tried = ops.convert_to_tensor(nearby.astype(np.int32))
-    near = tried, ops.convert_to_tensor(np.take_along_axis(far, nearby, -1))
+    apart = np.take_along_axis(far, nearby, -1)
+    near = tried, ops.convert_to_tensor((apart - apart[..., :1]) ** power)
     codes, within = search_within(
         tried[..., 0],
         near,
@@ -35,7 +36,6 @@ def searched(far, rate, nearby, most, sweeps=3, candidates=5, scale=1.0):
         most,
         candidates,
         sweeps,
-        scale=scale * ops.ones(far.shape[:1]),
     )
     return np.asarray(codes), np.asarray(within)
 
@@ -68,15 +68,15 @@ def test_where_places_do_not_touch_it_comes_near_the_best_of_all_weights(shape, 
     assert (of(far, codes) - nearest).sum() <= 1.05 * (best - nearest).sum()
 
 
-@pytest.mark.parametrize("scale", [0.3, 3.0])
-def test_where_distances_mislead_the_next_sweep_makes_good_what_the_last_one_missed(scale):
+@pytest.mark.parametrize("power", [0.4, 2.5])
+def test_where_distances_mislead_the_next_sweep_makes_good_what_the_last_one_missed(power):
     far, rate, nearby = tables((9, 4, 4), 8)
     most = 0.6 * float(of(rate, nearby[..., 0]).min())
     nearest, best = of(far, nearby[..., 0]), best_of_weights(far, rate, most)
     for sweeps in (1, 6):
-        codes, within = searched(far, rate, nearby, most, sweeps, candidates=8, scale=scale)
+        codes, within = searched(far, rate, nearby, most, sweeps, candidates=8, power=power)
         ratio = np.where(within, (of(far, codes) - nearest) / (best - nearest), math.inf)
-        assert (np.median(ratio) < 1.05) if sweeps == 6 else (np.median(ratio) > 2)
+        assert (np.median(ratio) < 1.1) if sweeps == 6 else (np.median(ratio) > 1.3)
     assert within.all()
 
 

@@ -25,32 +25,31 @@ def search_within(
     most: float,
     candidates: int,
     sweeps: int,
-    scale: Any,
 ) -> tuple[Any, Any]:
     """The coding with the least loss among those seen whose rate is at most `most`, image by image.
 
     Equation: argmin_k loss(k) subject to rate(k) <= most, by `coordinate_search` on loss(k) + w rate(k), the multiplier
     w of each image's own (the Lagrangian of Chou, Lookabaugh & Gray 1989). Which w is foretold before every sweep: the
     one with which the codes that have the least a d + w rate at their places would have the rate `most`, but for what
-    the sweep before missed its own by; d is a code's squared distance from z_e, a the `scale`. Tried are the
-    `candidates` that have the least of it.
+    the sweep before missed its own by; d is a code's squared distance from z_e, a the loss that the second nearest
+    codes add to the nearest, by the distance that they add. Tried are the `candidates` that have the least of it.
 
     Args:
         codes: int32 `[batch, height, width]` or `[batch, height, width, num_codebooks]`, where to start.
-        nearby: codes, int32 `[*codes.shape, count]`, and how far from z_e they are, float32, squared, alike (up to
-            the same number for all of a place).
+        nearby: codes, the nearest first, int32 `[*codes.shape, count]`, and how much farther from z_e than the first
+            they are, float32, squared, alike; at least two.
         loss_map: codes -> loss of each place, float32 `[batch, height, width]`.
         rates: codes -> -log p of each of the K codes at each place, given those before it, `[*codes.shape, K]`, nats.
         most: nats an image.
         candidates: codes tried at each place of a round, at most `count`.
         sweeps: times that every place is tried.
-        scale: float32 `[batch]`, about how much loss a unit of squared distance makes.
 
     Returns:
         Codes, and whether they are within the budget, bool `[batch]`: where none was found that is, those of the end.
     """
     masks, losses = rounds(tuple(codes.shape[1:])), loss_map(codes)
-    apart = _wide(scale, nearby[1]) * nearby[1]
+    added = total(loss_map(nearby[0][..., 1])) - total(loss_map(nearby[0][..., 0]))
+    apart = _wide(ops.maximum(added, 0.0) / ops.maximum(total(nearby[1][..., 1]), 1e-12), nearby[1]) * nearby[1]
 
     def priced(codes: Any) -> tuple[Any, Any]:
         each = ops.cast(rates(codes), "float32")

@@ -131,10 +131,7 @@ class VQVAE(keras.Model):
             costs = None if prior is None else lambda codes: rate_weight * rates(codes)
             return coordinate_search(codes, tried, loss_map, sweeps, costs)
         near = nearby(min(NEARBY * candidates, self.quantizer.num_codes))
-        distance = ops.sum(ops.square(z_e - self.quantizer.decode(codes)), axis=(1, 2, 3))
-        scale = ops.sum(loss_map(codes), axis=(1, 2)) / ops.maximum(distance, 1e-9)
-        most = most_bits * math.log(2)
-        return search_within(codes, near, loss_map, rates, most, candidates, sweeps, scale)[0]
+        return search_within(codes, near, loss_map, rates, most_bits * math.log(2), candidates, sweeps)[0]
 
     def observed(self, inputs: Any) -> Any:
         """What the likelihood is a distribution over: x itself."""
