@@ -119,6 +119,27 @@ def model(quantizer, likelihood, downsamplings=1):
     return made
 
 
+def with_prior(books):
+    """A model of one codebook or two, and a prior of its codes that is far from uniform."""
+    quantizer = ProductQuantizer(2, 8, 4, ema_decay=0.9) if books > 1 else VectorQuantizer(16, 4, ema_decay=0.9)
+    vqvae = model(quantizer, Gaussian(0.02))
+    shape = (4, 4, 2) if books > 1 else (4, 4)
+    prior = Prior(GatedPixelCNN(quantizer.num_codes, shape, books if books > 1 else None, features=8, num_layers=2))
+    prior.build()
+    for weight in prior.trainable_weights:
+        weight.assign_add(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape).astype(np.float32))
+    return vqvae, prior
+
+
+def compiled(function):
+    """One graph where operations would run one by one: JAX compiles its loops anyway."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False)
+
+
 def images(count):
     return np.random.default_rng(2).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
 
@@ -154,13 +175,7 @@ def test_the_bound_of_searched_codes_is_tighter(quantizer, likelihood):
 
 @pytest.mark.parametrize("books", [1, 2])
 def test_with_a_prior_the_weighted_sum_of_loss_and_rate_falls_and_so_does_the_rate(books):
-    quantizer = ProductQuantizer(2, 8, 4, ema_decay=0.9) if books > 1 else VectorQuantizer(16, 4, ema_decay=0.9)
-    vqvae, x = model(quantizer, Gaussian(0.02)), images(6)
-    shape = (4, 4, 2) if books > 1 else (4, 4)
-    prior = Prior(GatedPixelCNN(quantizer.num_codes, shape, books if books > 1 else None, features=8, num_layers=2))
-    prior.build()
-    for weight in prior.trainable_weights:  # far from uniform
-        weight.assign_add(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape).astype(np.float32))
+    (vqvae, prior), x = with_prior(books), images(6)
 
     def measured(codes):
         return np.asarray(vqvae.code_loss(codes, x)), -np.asarray(prior.log_prob(codes))
@@ -177,22 +192,17 @@ def test_with_a_prior_the_weighted_sum_of_loss_and_rate_falls_and_so_does_the_ra
 
 @pytest.mark.parametrize("books", [1, 2])
 def test_the_codes_of_a_model_keep_the_bits_under_its_prior(books):
-    quantizer = ProductQuantizer(2, 8, 4, ema_decay=0.9) if books > 1 else VectorQuantizer(16, 4, ema_decay=0.9)
-    vqvae, x = model(quantizer, Gaussian(0.02)), images(6)
-    shape = (4, 4, 2) if books > 1 else (4, 4)
-    prior = Prior(GatedPixelCNN(quantizer.num_codes, shape, books if books > 1 else None, features=8, num_layers=2))
-    prior.build()
-    for weight in prior.trainable_weights:  # far from uniform
-        weight.assign_add(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape).astype(np.float32))
+    (vqvae, prior), x = with_prior(books), images(6)
 
     def bits(codes):
         return -np.asarray(prior.log_prob(codes)) / math.log(2)
 
     own = vqvae.encode(x)
     most = 0.6 * float(bits(own).mean())
-    found = vqvae.search(x, 4, 2, prior, most_bits=most)
-    assert bits(found).max() < 0.75 * bits(own).max()
-    assert (bits(found) <= most + 1e-3).mean() >= 0.5
+    found = compiled(lambda: vqvae.search(x, 4, 6, prior, most_bits=most))()
+    assert (bits(found) <= most + 1e-3).all()
+    alike = compiled(lambda: vqvae.search(x, 4, 6, prior, 30.0))()
+    assert np.asarray(vqvae.code_loss(found, x)).sum() < np.asarray(vqvae.code_loss(alike, x)).sum()
 
 
 def test_a_budget_wants_bits_and_a_prior():
