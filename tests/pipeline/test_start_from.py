@@ -1,18 +1,23 @@
-"""A run that begins with the weights of another one."""
+"""A run that begins with the weights of another one, or of an export."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vq_vae_tf.commands import handover
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
 from vq_vae_tf.pipeline.run import open_run
+from vq_vae_tf.pipeline.unpacking import unpack
 from vq_vae_tf.plain_fit import MODEL
+from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.training.digest import weights_digest
 
 pytestmark = pytest.mark.slow
@@ -145,3 +150,69 @@ def test_another_number_of_codes_takes_the_networks_and_a_codebook_and_prior_of_
         assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
     assert mine.quantizer.codebook.shape[0] == 7
     assert np.ptp(np.asarray(mine.quantizer.codebook), axis=0).min() > 0  # from data, no two alike
+
+
+SHIPPED = Path(__file__).parents[2] / "exports"
+
+
+@pytest.mark.parametrize(("name", "argument", "shape"), [
+    ("cifar10", "image", (2, 32, 32, 3)), ("fsdd", "audio", (2, 5120)), ("vizdoom_video", "video", (1, 2, 84, 84, 3)),
+])  # fmt: skip
+def test_a_shipped_export_is_unpacked_to_a_run_that_encodes_as_it_does(tmp_path, name, argument, shape):
+    random = np.random.default_rng(1)
+    x = random.integers(0, 256, shape).astype(np.uint8) if len(shape) > 2 else random.normal(0, 0.1, shape)
+    x = x if len(shape) > 2 else x.astype(np.float32)
+    encode = tf.saved_model.load(str(SHIPPED / name / "1")).signatures["encode"]
+    vqvae, _ = load_vqvae(unpack(SHIPPED / name / "1", tmp_path / "run"))
+    expected = encode(**{argument: tf.constant(x)})["codes"].numpy()
+    frames = x.reshape(-1, *x.shape[-3:]) if name == "vizdoom_video" else x
+    found = np.asarray(vqvae.encode(frames)).reshape(expected.shape)
+    assert len(np.unique(expected)) > 5
+    assert (found == expected).mean() > 0.99
+
+
+@pytest.fixture(scope="module")
+def exported(run, first):
+    """A version folder of an export of the first run."""
+    run(*FEW, "--steps=4", f"--dataset=folder:{first / 'pictures'}", f"--workdir={first / 'one'}", "--stages=export",
+        *["--learning_rate=1e-2", "--prior_learning_rate=1e-2", "--ema_decay=0.9", "--seed=5"])  # fmt: skip
+    return next((first / "one" / "export").glob("*/1"))
+
+
+def test_an_export_lends_its_vqvae_and_its_codebook_is_not_set_by_the_first_batch(run, first, exported, capsys):
+    run(*arguments(first, "seven"), f"--start_from={exported}")
+    told = capsys.readouterr().err
+    assert f"vqvae: begins with the weights of {exported}\n" in told
+    assert f"prior: begins anew: {exported} is an export, which lends its VQ-VAE only" in told
+    theirs, mine = load_vqvae(open_run(str(first / "one")))[0], load_vqvae(open_run(str(first / "seven")))[0]
+    for part in ("encoder", "decoder"):
+        assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
+    np.testing.assert_allclose(mine.quantizer.codebook, theirs.quantizer.codebook, atol=1e-3)
+
+
+def test_an_export_of_another_network_is_refused_by_its_own_name(run, first, exported, capsys):
+    run(*arguments(first, "wider"), f"--start_from={exported}", "--units=12", status=2)
+    told = capsys.readouterr().err
+    assert f"--start_from={exported}: {exported} is of another network" in told
+    assert "it was made with --units=" in told
+    assert "model.weights.h5" not in told
+    run(*arguments(first, "heard"), f"--start_from={SHIPPED / 'fsdd' / '1'}", status=2)
+    assert "is a run on audio, this is one on image" in capsys.readouterr().err
+
+
+def test_a_damaged_export_is_named_and_one_of_other_weights_not_taken(run, first, exported, capsys):
+    broken = first / "broken"
+    shutil.copytree(exported, broken)
+    shard = next((broken / "variables").glob("*.data*"))
+    shard.write_bytes(shard.read_bytes()[:1000])
+    run(*arguments(first, "eight"), f"--start_from={broken}", status=2)
+    assert f"{broken} is damaged" in capsys.readouterr().err
+    metadata = json.loads((exported / METADATA).read_text())
+    shutil.copytree(exported, first / "other")
+    metadata["config"]["units"] += 4
+    (first / "other" / METADATA).write_text(json.dumps(metadata))
+    run(*arguments(first, "nine"), f"--start_from={first / 'other'}", status=2)
+    assert "holds weights that this version has no place for (decoder/" in capsys.readouterr().err
+    (first / "other" / METADATA).write_text("{")
+    run(*arguments(first, "ten"), f"--start_from={first / 'other'}", status=2)
+    assert f"{first / 'other' / METADATA} is damaged" in capsys.readouterr().err

@@ -1,7 +1,8 @@
-"""A run that begins with the weights of another one, to go on with other data (--start_from)."""
+"""A run that begins with the weights of another one, or of an export, to go on with other data (--start_from)."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from vq_vae_tf.codes import open_codes
 from vq_vae_tf.config import Config, options, to_values
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run, open_run
+from vq_vae_tf.pipeline.unpacking import exported_config, is_export, unpack
 from vq_vae_tf.training.begin import OF_CODEBOOK, begin_with
-from vq_vae_tf.training.result import read_result
+from vq_vae_tf.training.result import WEIGHTS, read_result
 
 SIZES = ("model", "audio", "video", "quantizer")
 """Sections of the config whose whole numbers, names and switches the weights depend on."""
@@ -23,30 +25,55 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
 
     It does and says nothing ("") where none was given, where training has begun (its checkpoints know better), and for
     the prior of a run that has none. The prior of other sizes of pictures, or of another number of codes, begins anew,
-    as a vector quantizer of another number does, and it says so.
+    as a vector quantizer of another number does, and it says so; so does every prior where an export is given, which
+    lends its VQ-VAE only.
 
     Raises:
-        UserError: there is no such run, or it is of another kind of data; when called: weights of another network, or
-            damaged ones.
+        UserError: there is no such run or export, or it is of another kind of data; when called: weights of another
+            network, or damaged ones.
     """
     name, directory = run.config.run.start_from, run.directory / stage
     if not name or read_result(directory) or any((directory / "checkpoints").glob("*.npz")):
         return lambda model: ""
-    if not (Path(name) / "config.flags").is_file():
-        raise UserError(f"--start_from={name} holds no run (no config.flags); give a folder that bin/train has made.")
-    other = open_run(name)
-    if other.config.data.modality != run.config.data.modality:
+    exported, other = is_export(Path(name)), _config(name)
+    if other.data.modality != run.config.data.modality:
         raise UserError(
-            f"--start_from={name} is a run on {other.config.data.modality}, this is one on "
-            f"{run.config.data.modality}; give one of the same kind."
+            f"--start_from={name} is a run on {other.data.modality}, this is one on {run.config.data.modality}; give "
+            "one of the same kind."
         )
+    if not exported:
+        return _of_run(open_run(name), run, stage)
+    if stage == "prior":
+        return lambda model: f"begins anew: {name} is an export, which lends its VQ-VAE only"
+    return lambda model: _of_export(model, Path(name), run.config)
+
+
+def _config(name: str) -> Config:
+    if is_export(Path(name)):
+        return exported_config(Path(name))
+    if not (Path(name) / "config.flags").is_file():
+        raise UserError(
+            f"--start_from={name} holds no run (no config.flags) and no export; give a folder that bin/train has made, "
+            "or a version folder of an export."
+        )
+    return open_run(name).config
+
+
+def _of_run(other: Run, run: Run, stage: str) -> Callable[[Any], str]:
     if stage == "prior":
         if read_result(other.prior) is None:
             return lambda model: ""
         theirs, mine = (_shape_of_codes(each) for each in (other, run))
         if theirs != mine:
-            return lambda model: f"begins anew, for codes {mine}: those of {name} are {theirs}"
-    return lambda model: _begin(model, other, run.config, stage)
+            return lambda model: f"begins anew, for codes {mine}: those of {other.directory} are {theirs}"
+    lender = other.directory / stage
+    return lambda model: _begin(model, lender, lender, other.config, run.config)
+
+
+def _of_export(model: Any, export: Path, config: Config) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        other = unpack(export, Path(scratch))
+        return _begin(model, other.vqvae, export, other.config, config)
 
 
 def _shape_of_codes(run: Run) -> str:
@@ -54,16 +81,19 @@ def _shape_of_codes(run: Run) -> str:
     return f"{manifest.code_shape} of {manifest.num_codes}"
 
 
-def _begin(model: Any, other: Run, config: Config, stage: str) -> str:
+def _begin(model: Any, directory: Path, lender: Path, theirs: Config, mine: Config) -> str:
     try:
-        left = begin_with(model, other.directory / stage)
+        left = begin_with(model, directory)
     except UserError as error:
-        flags = _other_sizes(other.config, config)
+        flags = _other_sizes(theirs, mine)
         advice = f"; it was made with {', '.join(flags)}: give the same." if flags else ""
-        raise UserError(f"--start_from={other.directory}: {str(error).removesuffix('.')}{advice or '.'}") from error
+        said = str(error).removesuffix(".")
+        if lender != directory:  # unpacked: where is of no use to anybody
+            said = said.replace(str(directory / WEIGHTS), str(lender))
+        raise UserError(f"--start_from={mine.run.start_from}: {said}{advice or '.'}") from error
     made_for = "number of codes" if any(OF_CODEBOOK in name.split("/") for name in left) else "classes"
     anew = f", but for {len(left)} weights made for its {made_for}, which begin anew" if left else ""
-    return f"begins with the weights of {other.directory / stage}{anew}"
+    return f"begins with the weights of {lender}{anew}"
 
 
 def _other_sizes(theirs: Config, mine: Config) -> list[str]:
