@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from vq_vae_tf.modalities.image.orientation import upright
+
 
 def decode_rgb(content: tf.Tensor) -> tf.Tensor:
     """Bytes of a JPEG, PNG, BMP or GIF file (its first frame) to uint8 `[height, width, 3]`.
 
     Grey becomes three equal channels. Transparent pixels are composited on white:
-    rgb' = alpha * rgb + (1 - alpha) * 255. A JPEG's EXIF orientation is not applied.
+    rgb' = alpha * rgb + (1 - alpha) * 255. A JPEG is turned as its EXIF note says (`upright`).
 
     Raises: tf.errors.InvalidArgumentError for anything else, or a file cut short.
     """
@@ -18,8 +20,9 @@ def decode_rgb(content: tf.Tensor) -> tf.Tensor:
         [
             (tf.equal(start, b"\x89P"), lambda: _png(content)),
             (tf.equal(start, b"BM"), lambda: _bmp(content)),
+            (tf.equal(start, b"\xff\xd8"), lambda: upright(_first_frame(content), content)),
         ],
-        default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+        default=lambda: _first_frame(content),
     )
 
 
@@ -40,6 +43,10 @@ def to_square(image: tf.Tensor, size: int) -> tf.Tensor:
         lambda: tf.image.resize(square, (size, size), method="bilinear"),
     )
     return tf.saturate_cast(tf.round(resized[0]), tf.uint8)
+
+
+def _first_frame(content: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(content, channels=3, expand_animations=False)
 
 
 def _png(content: tf.Tensor) -> tf.Tensor:
