@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from vq_vae_tf.budget import search_within
+from vq_vae_tf.search import rounds
 
 
 def tables(shape, num_codes):
@@ -20,8 +22,10 @@ def tables(shape, num_codes):
     return np.take_along_axis(far, order, -1), np.take_along_axis(rate, order, -1), np.argsort(order, -1)
 
 
-def searched(far, rate, nearby, most, sweeps=3, candidates=5, power=1.0):
+def searched(far, rate, nearby, most, sweeps=3, candidates=5, power=1.0, seen=None):
     def loss_map(codes):
+        if seen is not None:
+            seen.append(np.asarray(codes))
         losses = ops.take_along_axis(ops.convert_to_tensor(far), codes[..., None], axis=-1)[..., 0]
         return losses if len(codes.shape) == 3 else ops.sum(losses, axis=-1)
 
@@ -102,3 +106,17 @@ def test_only_codes_that_are_offered_are_chosen():
     far, rate, nearby = tables((4, 5, 5), 9)
     codes, _ = searched(far, rate, nearby[..., :3], 8.0, candidates=2)
     assert (codes[..., None] == nearby[..., :3]).any(-1).all()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="loops of other backends are traced")
+def test_no_decoding_is_spent_on_the_code_that_a_place_has():
+    far, rate, nearby = tables((3, 2, 3), 6)
+    seen = []
+    searched(far, rate, nearby, 0.6 * float(of(rate, nearby[..., 0]).min()), sweeps=2, candidates=3, seen=seen)
+    masks, start = rounds((2, 3)), len(seen) - 2 * len(rounds((2, 3))) * 4
+    held = nearby[..., 0]
+    for step in range(2 * len(masks)):
+        *tried, found = seen[start + 4 * step :][:4]
+        offered = np.stack([codes[:, masks[step % len(masks)]] for codes in (held, *tried)])
+        assert all(len(set(column)) == 4 for column in offered.reshape(4, -1).T)
+        held = found

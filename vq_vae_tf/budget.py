@@ -32,7 +32,8 @@ def search_within(
     w of each image's own (the Lagrangian of Chou, Lookabaugh & Gray 1989). Which w is foretold before every sweep: the
     one with which the codes that have the least a d + w rate at their places would have the rate `most`, but for what
     the sweep before missed its own by; d is a code's squared distance from z_e, a the loss that the second nearest
-    codes add to the nearest, by the distance that they add. Tried are the `candidates` that have the least of it.
+    codes add to the nearest, by the distance that they add. Tried are the `candidates` that have the least of it,
+    but for the code that a place has.
 
     Args:
         codes: int32 `[batch, height, width]` or `[batch, height, width, num_codebooks]`, where to start.
@@ -57,7 +58,8 @@ def search_within(
 
     def offers(codes: Any, weight: Any) -> Offers:
         each, near = priced(codes)
-        chosen = ops.top_k(-(apart + _wide(weight, near) * near), candidates)[1]
+        held = ops.where(nearby[0] == codes[..., None], math.inf, 0.0)
+        chosen = ops.top_k(-(apart + _wide(weight, near) * near + held), candidates)[1]
         return charged(codes, ops.take_along_axis(nearby[0], chosen, axis=-1), each)
 
     def one_round(step: Any, carried: Any, last: Any) -> Any:
