@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vq_vae_tf.evaluation import plots
-from vq_vae_tf.evaluation.grids import encode_png, grid_png, image_grid, pair_grid, upscale
+from vq_vae_tf.evaluation.grids import beside_grid, encode_png, grid_png, image_grid, upscale
 from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, heading, image_report
 from vq_vae_tf.evaluation.likelihood import LikelihoodScores
 from vq_vae_tf.evaluation.prior import PriorScores
@@ -101,9 +101,10 @@ def test_grey_images_become_grey_pictures():
     np.testing.assert_array_equal(image_grid(images, 2)[:8, :8, :3], np.repeat(images[0], 3, axis=-1))
 
 
-def test_a_pair_is_the_original_and_to_its_right_the_reconstruction():
-    x, y = _images(3), _images(3, seed=1).astype(np.float32) + 0.3
-    grid = pair_grid(x, y, columns=1)
+def test_an_image_has_its_other_versions_to_its_right():
+    x, y, z = _images(3), _images(3, seed=1).astype(np.float32) + 0.3, _images(3, seed=2)
+    grid = beside_grid([x, y, z], columns=1)
+    np.testing.assert_array_equal(grid[10:18, 16:24, :3], z[1])
     np.testing.assert_array_equal(grid[10:18, 0:8, :3], x[1])
     np.testing.assert_array_equal(grid[10:18, 8:16, :3], np.rint(y[1]).clip(0, 255))
 

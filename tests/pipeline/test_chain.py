@@ -119,7 +119,9 @@ def test_other_commands_on_the_run(command, finished, tmp_path):
     assert scores["searched"]["normalised_mse"] < scores["normalised_mse"]
     both = (scores["searched"]["bits_per_dim"][name] for name in ("uniform", "learned"))
     assert all(bound["num_examples"] == scores["num_examples"] for bound in both)
-    assert "Codes found by search" in (workdir / "report.html").read_text()
+    page = (workdir / "report.html").read_text()
+    assert "Codes found by search" in page
+    assert "each beside its two reconstructions" in page
     output = f"--output={tmp_path / 's.png'}"
     said = command("sample", f"--workdir={workdir}", "--classes=left", "--temperatures=0.5,1", output)
     assert "left 0.5, left 1" in said

@@ -34,12 +34,12 @@ def image_grid(images: Any, columns: int, gap: int = 2) -> np.ndarray:
     return grid
 
 
-def pair_grid(originals: Any, reconstructions: Any, columns: int, gap: int = 2) -> np.ndarray:
-    """Each original with its reconstruction touching its right side; pairs are laid out as by `image_grid`.
+def beside_grid(versions: Sequence[Any], columns: int, gap: int = 2) -> np.ndarray:
+    """Each image with its other versions touching its right side; such rows are laid out as by `image_grid`.
 
-    Both are `[n, height, width, channels]` in 0..255; `columns` counts pairs. Returns uint8 RGBA.
+    Every version is `[n, height, width, channels]` in 0..255; `columns` counts rows of versions. Returns uint8 RGBA.
     """
-    return image_grid(np.concatenate([as_served(originals), as_served(reconstructions)], axis=2), columns, gap)
+    return image_grid(np.concatenate([as_served(images) for images in versions], axis=2), columns, gap)
 
 
 def upscale(picture: np.ndarray, factor: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vq_vae_tf.evaluation.codebook import CodebookUse, codebook_use
-from vq_vae_tf.evaluation.grids import encode_png, image_grid, pair_grid
+from vq_vae_tf.evaluation.grids import beside_grid, encode_png, image_grid
 from vq_vae_tf.evaluation.likelihood import LikelihoodScores
 from vq_vae_tf.evaluation.prior import PriorScores
 from vq_vae_tf.evaluation.reconstruction import ReconstructionScores
@@ -100,6 +100,7 @@ class Searched:
     """Scores of a split under codes found by search: see `vq_vae_tf.search`.
 
     messages: the codes coded arithmetically under the learned prior; None where the search did not weigh their rate.
+    reconstructions: of the first images, decoded from these codes.
     """
 
     candidates: int
@@ -109,6 +110,7 @@ class Searched:
     reconstruction: ReconstructionScores
     use: CodebookUse
     likelihood: Mapping[str, LikelihoodScores]
+    reconstructions: Any
 
 
 @dataclass(frozen=True)
@@ -203,8 +205,7 @@ def _headline(run: ImageRun, use: CodebookUse) -> list[Number]:
 
 
 def _reconstructions(run: ImageRun) -> Section:
-    width = np.asarray(run.originals).shape[2]
-    grid = pair_grid(run.originals, run.reconstructions, _columns(len(run.originals), width), gap=max(2, width // 8))
+    grid = _beside(run.originals, run.reconstructions)
     alt = f"{counted(len(run.originals), 'image')}, each beside its reconstruction"
     picture = _crisp(grid, alt, "Left of each pair: the original. Right: decoded from its codes.")
     scores = run.reconstruction
@@ -237,7 +238,12 @@ def _searched(run: ImageRun, found: Searched, use: CodebookUse) -> Section:
         text += (LIMITED if coded.limit else WEIGHED).format(weight=found.rate_weight, limit=coded.limit)
         if coded.above:
             rows.append(Row("images above the limit", [None, coded.above]))
-    return Section("Codes found by search", [Table(["encoder", "search"], rows)], text)
+    grid = _beside(run.originals, run.reconstructions, found.reconstructions)
+    alt = f"{counted(len(run.originals), 'image')}, each beside its two reconstructions"
+    picture = _crisp(
+        grid, alt, "Left of each three: the original. Middle: from the encoder's codes. Right: from those found."
+    )
+    return Section("Codes found by search", [picture, Table(["encoder", "search"], rows)], text)
 
 
 def _samples(run: ImageRun) -> Section:
@@ -273,10 +279,15 @@ def _likelihood(scores: Mapping[str, LikelihoodScores]) -> Section:
     return Section("Likelihood", [Table([heading(name) for name in scores], rows)], text)
 
 
-def _columns(pairs: int, width: int) -> int:
-    """Pairs in a row: as many as fit with images of 64 CSS pixels or more; fewer if the last row is full then."""
-    most = max(1, min(pairs, COLUMN // (2 * max(width, 64) + 16)))
-    return next((c for c in range(most, most // 2, -1) if pairs % c == 0), most)
+def _beside(*versions: Any) -> np.ndarray:
+    count, _, width, _ = np.asarray(versions[0]).shape
+    return beside_grid(versions, _columns(count, len(versions) * max(width, 64)), gap=max(2, width // 8))
+
+
+def _columns(count: int, width: int) -> int:
+    """How many that are so many CSS pixels wide stand in a row: as many as fit; fewer if the last row is full then."""
+    most = max(1, min(count, COLUMN // (width + 16)))
+    return next((c for c in range(most, most // 2, -1) if count % c == 0), most)
 
 
 def _crisp(grid: np.ndarray, alt: str, caption: str = "", room: int = COLUMN) -> Picture:

@@ -20,7 +20,7 @@ from vq_vae_tf.codes import CodeData
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import CodebookUse, code_counts, codebook_use
-from vq_vae_tf.evaluation.grids import encode_png, pair_grid, upscale
+from vq_vae_tf.evaluation.grids import beside_grid, encode_png, upscale
 from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
 from vq_vae_tf.evaluation.likelihood import (
     Bound,
@@ -74,7 +74,7 @@ def evaluate_run(
     counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
     prior_score = measure_prior(prior, codes, split, size) if prior is not None and codes is not None else None
     bounds = _bounds(vqvae, prior, batches, run.config.evaluation.iw_samples)
-    searched = score_searched(run, vqvae, prior) if run.config.evaluation.search_candidates else None
+    searched = score_searched(run, vqvae, prior, SHOWN) if run.config.evaluation.search_candidates else None
     x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
     page = ImageRun(
         name=run.directory.name,
@@ -95,7 +95,7 @@ def evaluate_run(
         facts=page_facts(run),
     )
     scores = _scores(page)
-    picture = upscale(pair_grid(page.originals, page.reconstructions, columns=8), 2)
+    picture = upscale(beside_grid([page.originals, page.reconstructions], columns=8), 2)
     write_scores(run, scores, image_report(page), {run.reconstructions: encode_png(picture)})
     return scores
 

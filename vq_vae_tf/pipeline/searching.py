@@ -11,17 +11,17 @@ import tensorflow as tf
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.image_report import Messages, Searched
 from vq_vae_tf.evaluation.likelihood import likelihood_scores
-from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
+from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
 from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
-from vq_vae_tf.progress import shown
+from vq_vae_tf.progress import shown as with_progress
 from vq_vae_tf.vqvae import VQVAE
 
 
-def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
-    """Searches the evaluation split's codes, and scores them as those of the encoder are."""
+def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None, shown: int) -> Searched:
+    """Searches the evaluation split's codes, and scores them as those of the encoder are; decodes the first `shown`."""
     settings, quantizer = run.config.evaluation, vqvae.quantizer
     weighed = prior if settings.search_rate_weight or settings.search_bytes else None
     found = list(_searched_codes(run, vqvae, prior))
@@ -50,6 +50,7 @@ def score_searched(run: Run, vqvae: VQVAE, prior: Prior | None) -> Searched:
         ),
         use=codebook_use(counts),
         likelihood={name: likelihood_scores(bounds[name], batches()) for name in bounds},
+        reconstructions=as_served(decoder(vqvae)(np.concatenate(found[: 1 + shown // len(found[0])])[:shown])),
     )
 
 
@@ -75,5 +76,5 @@ def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.
     """Codes of every batch of the evaluation split."""
     split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
     total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
-    for batch in shown(run.data.examples(split, size), "search", total):
+    for batch in with_progress(run.data.examples(split, size), "search", total):
         yield code_of(batch).numpy()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.evaluation.grids import pair_grid
+from vq_vae_tf.evaluation.grids import beside_grid
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.modalities.image.data import ImageData
 from vq_vae_tf.pipeline.decoding import draws
@@ -28,7 +28,7 @@ def vqvae_summaries(data: ImageData) -> Callable[[VQVAE, int, tf.summary.Summary
         codes = model.encode(x)
         with writer.as_default(step=step):
             if not draws(model):  # a loop over pixels, not compiled here, would hold training up for minutes
-                grid = pair_grid(x, as_served(model.decode(codes)), columns=4)
+                grid = beside_grid([x, as_served(model.decode(codes))], columns=4)
                 tf.summary.image("originals beside reconstructions", grid[None])
             tf.summary.histogram("codes", np.asarray(codes).reshape(-1), buckets=min(64, model.quantizer.num_codes))
 
