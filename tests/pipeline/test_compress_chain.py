@@ -69,6 +69,27 @@ def test_search_makes_the_file_smaller_where_bits_weigh(command, trained, tmp_pa
     assert "bits a code, coded" in (workdir / "report.html").read_text()
 
 
+def test_an_evaluation_that_was_stopped_goes_on_with_the_codes_it_has_found(command, trained):
+    _, workdir = trained
+    typed = ("evaluate", f"--workdir={workdir}", "--search_candidates=4", "--eval_split=train", "--eval_batch_size=8")
+
+    def searched():
+        command(*typed)
+        return json.loads((workdir / "evaluation.json").read_text())["searched"]
+
+    whole = searched()
+    kept = sorted((workdir / "searched").glob("*/*.npy"))
+    assert sum(len(np.load(path)) for path in kept) == 23
+    kept[0].unlink()
+    kept[1].write_bytes(kept[1].read_bytes()[:150])
+    assert searched() == whole
+    np.save(kept[2], np.full_like(np.load(kept[2]), 15))
+    assert searched() != whole  # so what is there is taken
+    command(*typed, "--search_candidates=5")
+    assert not any(path.exists() for path in kept)
+    assert searched() == whole
+
+
 def test_every_picture_keeps_the_bytes_it_may_have(command, trained, tmp_path):
     data, workdir = trained
     work, limited = f"--workdir={workdir}", ["--search_candidates=6", "--search_sweeps=3"]

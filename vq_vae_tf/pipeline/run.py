@@ -55,6 +55,11 @@ class Run:
         return self.directory / "evaluation.json"
 
     @property
+    def searched(self) -> Path:
+        """Codes of the evaluation split that a search has found."""
+        return self.directory / "searched"
+
+    @property
     def begun(self) -> bool:
         """Whether a stage has left anything that depends on the flags."""
         return any(folder.exists() for folder in (self.vqvae, self.codes, self.prior))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from vq_vae_tf.evaluation.likelihood import likelihood_scores
 from vq_vae_tf.evaluation.reconstruction import as_served, reconstruction_scores
 from vq_vae_tf.pipeline.coding import coder, compressor
 from vq_vae_tf.pipeline.decoding import decoder
+from vq_vae_tf.pipeline.kept import KeptCodes
+from vq_vae_tf.pipeline.loading import model_digests
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.progress import shown as with_progress
+from vq_vae_tf.version import VERSION
 from vq_vae_tf.vqvae import VQVAE
 
 
@@ -73,8 +77,15 @@ def _messages(prior: Prior, batches: Iterator[Mapping[str, Any]], most: int) -> 
 
 
 def _searched_codes(run: Run, vqvae: VQVAE, prior: Prior | None) -> Iterator[np.ndarray]:
-    """Codes of every batch of the evaluation split."""
-    split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
-    total, code_of = -(-run.data.sizes[split] // size), coder(run, vqvae, prior)
-    for batch in with_progress(run.data.examples(split, size), "search", total):
-        yield code_of(batch).numpy()
+    """Codes of every batch of the evaluation split; what an evaluation before has found is not searched again."""
+    settings, code_of = run.config.evaluation, coder(run, vqvae, prior)
+    kept = KeptCodes(run.searched, {**_searched_with(run), "version": VERSION})
+    total = -(-run.data.sizes[settings.eval_split] // settings.eval_batch_size)
+    for batch in with_progress(run.data.examples(settings.eval_split, settings.eval_batch_size), "search", total):
+        yield kept.of(batch, lambda: code_of(batch).numpy())  # noqa: B023, called at once
+
+
+def _searched_with(run: Run) -> dict[str, Any]:
+    """What the codes depend on beside the pictures."""
+    flags = {name: value for name, value in asdict(run.config.evaluation).items() if name.startswith("search_")}
+    return {"digests": model_digests(run), "precision": run.config.run.precision, **flags}
