@@ -58,8 +58,9 @@ def search_within(
 
     def offers(codes: Any, weight: Any) -> Offers:
         each, near = priced(codes)
-        held = ops.where(nearby[0] == codes[..., None], math.inf, 0.0)
-        chosen = ops.top_k(-(apart + _wide(weight, near) * near + held), candidates)[1]
+        held = nearby[0] == codes[..., None]
+        # Chosen, not added: of a sum of three TensorFlow's optimiser makes a variable, which clashes in a loop.
+        chosen = ops.top_k(-ops.where(held, math.inf, apart + _wide(weight, near) * near), candidates)[1]
         return charged(codes, ops.take_along_axis(nearby[0], chosen, axis=-1), each)
 
     def one_round(step: Any, carried: Any, last: Any) -> Any:
