@@ -163,7 +163,7 @@ def test_a_shipped_export_is_unpacked_to_a_run_that_encodes_as_it_does(tmp_path,
     x = random.integers(0, 256, shape).astype(np.uint8) if len(shape) > 2 else random.normal(0, 0.1, shape)
     x = x if len(shape) > 2 else x.astype(np.float32)
     encode = tf.saved_model.load(str(SHIPPED / name / "1")).signatures["encode"]
-    vqvae, _ = load_vqvae(unpack(SHIPPED / name / "1", tmp_path / "run"))
+    vqvae, _ = load_vqvae(unpack(SHIPPED / name / "1", tmp_path / "run", vectors=64))
     expected = encode(**{argument: tf.constant(x)})["codes"].numpy()
     frames = x.reshape(-1, *x.shape[-3:]) if name == "vizdoom_video" else x
     found = np.asarray(vqvae.encode(frames)).reshape(expected.shape)
@@ -187,6 +187,13 @@ def test_an_export_lends_its_vqvae_and_its_codebook_is_not_set_by_the_first_batc
     theirs, mine = load_vqvae(open_run(str(first / "one")))[0], load_vqvae(open_run(str(first / "seven")))[0]
     for part in ("encoder", "decoder"):
         assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
+    np.testing.assert_allclose(mine.quantizer.codebook, theirs.quantizer.codebook, atol=1e-3)
+
+
+def test_codes_of_an_export_are_not_revived_in_a_run_of_larger_batches(run, first, exported, capsys):
+    larger = ["--batch_size=12", "--revive_below=0.9", "--steps=1", "--stages=vqvae"]
+    run(*arguments(first, "larger"), f"--start_from={exported}", *larger)
+    theirs, mine = load_vqvae(open_run(str(first / "one")))[0], load_vqvae(open_run(str(first / "larger")))[0]
     np.testing.assert_allclose(mine.quantizer.codebook, theirs.quantizer.codebook, atol=1e-3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
         return _of_run(open_run(name), run, stage)
     if stage == "prior":
         return lambda model: f"begins anew: {name} is an export, which lends its VQ-VAE only"
-    return lambda model: _of_export(model, Path(name), run.config)
+    return lambda model: _of_export(model, Path(name), run)
 
 
 def _config(name: str) -> Config:
@@ -70,10 +71,12 @@ def _of_run(other: Run, run: Run, stage: str) -> Callable[[Any], str]:
     return lambda model: _begin(model, lender, lender, other.config, run.config)
 
 
-def _of_export(model: Any, export: Path, config: Config) -> str:
+def _of_export(model: Any, export: Path, run: Run) -> str:
+    shape = model.encoder.compute_output_shape((None, *run.modality.example_shape(run.data)))
+    vectors = run.config.training.batch_size * math.prod(int(size) for size in shape[1:-1])
     with tempfile.TemporaryDirectory() as scratch:
-        other = unpack(export, Path(scratch))
-        return _begin(model, other.vqvae, export, other.config, config)
+        other = unpack(export, Path(scratch), vectors)
+        return _begin(model, other.vqvae, export, other.config, run.config)
 
 
 def _shape_of_codes(run: Run) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,17 @@ def exported_config(path: Path) -> Config:
     return config_lib.from_values(_metadata(path)["config"])
 
 
-def unpack(path: Path, directory: Path) -> Run:
+def unpack(path: Path, directory: Path, vectors: int) -> Run:
     """Makes a run in `directory` of the VQ-VAE that the export at `path` holds.
 
-    It has no critics: an export has no use for them. How often codes were used is not known, and begins as if all were
-    used alike. The prior stays behind: its layers have no names of their own in an export.
+    It has no critics: an export has no use for them. The prior stays behind: in an export its layers have no names of
+    their own.
+
+    Args:
+        path: the export's version folder.
+        directory: of the run, empty.
+        vectors: z_e in a batch of the training that is to go on. An export does not say how often its codes were used:
+            they begin as if all were used alike.
 
     Raises:
         UserError: a damaged export, or one whose networks this version builds otherwise.
@@ -60,7 +65,7 @@ def unpack(path: Path, directory: Path) -> Run:
     write_facts(run.facts, facts)
     model = run.modality.build_vqvae(config, run.known)
     _set(model, _variables(path), path)
-    _as_if_used(run, model)
+    _as_if_used(model, vectors)
     write_result(model, TrainResult(config.training.steps, weights_digest(model), 0.0, {}, {}), run.vqvae)
     return run
 
@@ -102,11 +107,8 @@ def _tail(path: str) -> str:
     return path.partition("/")[2]
 
 
-def _as_if_used(run: Run, model: Any) -> None:
+def _as_if_used(model: Any, vectors: int) -> None:
     """A code that has never been used would be set by the first batch, and the one that was learned be lost."""
-    shape = model.encoder.compute_output_shape((None, *run.modality.example_shape(run.known)))
-    places = math.prod(int(size) for size in shape[1:-1])
     for weight in model.quantizer.weights:
         if weight.name.endswith("usage"):
-            share = run.config.training.batch_size * places / weight.shape[-1]
-            weight.assign(np.full(weight.shape, share, np.float32))
+            weight.assign(np.full(weight.shape, vectors / weight.shape[-1], np.float32))
