@@ -301,8 +301,8 @@ class RunConfig:
     stages: str = option("all", "`all`, or some of vqvae,codes,prior,evaluate,sample,export", identity=False)
     start_from: str = option(
         "",
-        "a finished run whose weights training begins with, to go on with other data, or an export's version folder, "
-        "which lends its VQ-VAE; what is made for its classes or speakers, or for another number of codes, begins anew",
+        "a finished run, or an export's version folder, whose weights training begins with, to go on with other data; "
+        "what is made for its classes or speakers, or for another number of codes, begins anew",
     )
     seed: int = option(0, "governs the whole run", minimum=0, maximum=2**31 - 1)
     strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = option(

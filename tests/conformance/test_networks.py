@@ -68,6 +68,12 @@ def _symbols(network, batch, seed=0):
     return np.random.default_rng(seed).integers(0, network.num_symbols, shape).astype(np.int32)
 
 
+@each_case
+def test_every_weight_has_a_name_of_its_own_by_which_an_export_tells_it_apart(name, shape):
+    paths = [weight.path for weight in _make(name, shape).weights]
+    assert len(set(paths)) == len(paths)
+
+
 def _compiled(function, xla=False):
     if keras.backend.backend() == "jax":
         import jax

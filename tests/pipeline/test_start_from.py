@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import handover
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
 from vq_vae_tf.pipeline.run import open_run
-from vq_vae_tf.pipeline.unpacking import unpack
+from vq_vae_tf.pipeline.unpacking import unpack, why_no_prior
 from vq_vae_tf.plain_fit import MODEL
 from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.training.digest import weights_digest
@@ -54,6 +55,15 @@ def distance(a, b):
     return max(float(np.abs(x - y).max()) for x, y in zip(a.get_weights(), b.get_weights(), strict=True) if x.size)
 
 
+def assert_same_prior(theirs, mine):
+    """But for the weights of its classes."""
+    for old, new in zip(theirs.weights, mine.weights, strict=True):
+        if "label" in old.path:
+            assert (old.shape[0], new.shape[0]) == (2, 3)
+        elif "seed_generator" not in old.path:
+            np.testing.assert_allclose(new.numpy(), old.numpy(), atol=1e-5, err_msg=old.path)
+
+
 def test_both_models_begin_where_the_other_run_ended_and_other_classes_begin_anew(run, first, capsys):
     run(*arguments(first, "two"))
     told = capsys.readouterr().err
@@ -65,11 +75,7 @@ def test_both_models_begin_where_the_other_run_ended_and_other_classes_begin_ane
     for part in ("encoder", "decoder"):
         assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
     np.testing.assert_allclose(mine.quantizer.codebook, theirs.quantizer.codebook, atol=1e-3)
-    for old, new in zip(their_prior.weights, my_prior.weights, strict=True):
-        if "label" in old.path:
-            assert (old.shape[0], new.shape[0]) == (2, 3)
-        elif "seed_generator" not in old.path:
-            np.testing.assert_allclose(new.numpy(), old.numpy(), atol=1e-5, err_msg=old.path)
+    assert_same_prior(their_prior, my_prior)
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_not_from_the_start(run, first, capsys):
@@ -179,15 +185,23 @@ def exported(run, first):
     return next((first / "one" / "export").glob("*/1"))
 
 
-def test_an_export_lends_its_vqvae_and_its_codebook_is_not_set_by_the_first_batch(run, first, exported, capsys):
+def test_both_models_begin_with_an_export_whose_codebook_the_first_batch_does_not_set(run, first, exported, capsys):
     run(*arguments(first, "seven"), f"--start_from={exported}")
     told = capsys.readouterr().err
     assert f"vqvae: begins with the weights of {exported}\n" in told
-    assert f"prior: begins anew: {exported} is an export, which lends its VQ-VAE only" in told
-    theirs, mine = load_vqvae(open_run(str(first / "one")))[0], load_vqvae(open_run(str(first / "seven")))[0]
+    assert f"prior: begins with the weights of {exported}, but for 1 weights made for its classes" in told
+    (theirs, their_prior), (mine, my_prior) = models(first / "one"), models(first / "seven")
     for part in ("encoder", "decoder"):
         assert distance(getattr(theirs, part), getattr(mine, part)) < 1e-5
     np.testing.assert_allclose(mine.quantizer.codebook, theirs.quantizer.codebook, atol=1e-3)
+    assert_same_prior(their_prior, my_prior)
+
+
+def test_what_an_export_has_no_prior_for_begins_anew_and_says_why(run, first, exported, capsys):
+    run(*arguments(first, "more_codes"), f"--start_from={exported}", "--num_embeddings=7")
+    assert "lends its VQ-VAE only, since its codes are (4, 4) of 16, these (4, 4) of 7" in capsys.readouterr().err
+    codes = open_codes(first / "more_codes" / "codes").manifest
+    assert "does not tell the layers of its prior apart" in why_no_prior(SHIPPED / "cifar10" / "1", codes)
 
 
 def test_codes_of_an_export_are_not_revived_in_a_run_of_larger_batches(run, first, exported, capsys):

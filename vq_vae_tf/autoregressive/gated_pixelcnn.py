@@ -103,7 +103,8 @@ class GatedPixelCNN(AutoregressiveNetwork):
         small = keras.initializers.RandomNormal(stddev=0.1)
         self.positions = self.add_weight(name="positions", shape=(2, *self.grid, self.features), initializer=small)
         for block in self.blocks:
-            block.build_from(self.condition_features)
+            with keras.name_scope(block.name):  # so that an export tells its weights apart
+                block.build_from(self.condition_features)
 
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
         """See the base class."""

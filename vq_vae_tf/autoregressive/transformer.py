@@ -91,7 +91,8 @@ class Transformer(AutoregressiveNetwork):
         small = keras.initializers.RandomNormal(stddev=0.1)
         self.positions = self.add_weight(name="positions", shape=(self.num_sites, self.features), initializer=small)
         for block in self.blocks:
-            block.build_all()
+            with keras.name_scope(block.name):  # so that an export tells its weights apart
+                block.build_all()
         self.norm.build((None, self.features))
         if self.label is not None:
             self.label.build()

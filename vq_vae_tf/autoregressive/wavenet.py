@@ -111,7 +111,8 @@ class WaveNet(AutoregressiveNetwork):
     def build_trunk(self) -> None:
         """Build the blocks."""
         for block in self.blocks:
-            block.build_from(self.condition_features)
+            with keras.name_scope(block.name):  # so that an export tells its weights apart
+                block.build_from(self.condition_features)
 
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Tensor:
         """See the base class."""

@@ -12,7 +12,7 @@ from vq_vae_tf.codes import open_codes
 from vq_vae_tf.config import Config, options, to_values
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run, open_run
-from vq_vae_tf.pipeline.unpacking import exported_config, is_export, unpack
+from vq_vae_tf.pipeline.unpacking import exported_config, is_export, unpack, unpack_prior, why_no_prior
 from vq_vae_tf.training.begin import OF_CODEBOOK, begin_with
 from vq_vae_tf.training.result import WEIGHTS, read_result
 
@@ -26,8 +26,7 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
 
     It does and says nothing ("") where none was given, where training has begun (its checkpoints know better), and for
     the prior of a run that has none. The prior of other sizes of pictures, or of another number of codes, begins anew,
-    as a vector quantizer of another number does, and it says so; so does every prior where an export is given, which
-    lends its VQ-VAE only.
+    as a vector quantizer of another number does, and it says so.
 
     Raises:
         UserError: there is no such run or export, or it is of another kind of data; when called: weights of another
@@ -44,9 +43,7 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
         )
     if not exported:
         return _of_run(open_run(name), run, stage)
-    if stage == "prior":
-        return lambda model: f"begins anew: {name} is an export, which lends its VQ-VAE only"
-    return lambda model: _of_export(model, Path(name), run)
+    return lambda model: (_prior_of_export if stage == "prior" else _vqvae_of_export)(model, Path(name), run)
 
 
 def _config(name: str) -> Config:
@@ -71,12 +68,21 @@ def _of_run(other: Run, run: Run, stage: str) -> Callable[[Any], str]:
     return lambda model: _begin(model, lender, lender, other.config, run.config)
 
 
-def _of_export(model: Any, export: Path, run: Run) -> str:
+def _vqvae_of_export(model: Any, export: Path, run: Run) -> str:
     shape = model.encoder.compute_output_shape((None, *run.modality.example_shape(run.data)))
     vectors = run.config.training.batch_size * math.prod(int(size) for size in shape[1:-1])
     with tempfile.TemporaryDirectory() as scratch:
         other = unpack(export, Path(scratch), vectors)
         return _begin(model, other.vqvae, export, other.config, run.config)
+
+
+def _prior_of_export(model: Any, export: Path, run: Run) -> str:
+    manifest = open_codes(run.codes).manifest
+    if why := why_no_prior(export, manifest):
+        return f"begins anew: {export} lends its VQ-VAE only, since {why}"
+    with tempfile.TemporaryDirectory() as scratch:
+        other = unpack_prior(export, Path(scratch), manifest)
+        return _begin(model, other.prior, export, other.config, run.config)
 
 
 def _shape_of_codes(run: Run) -> str:
