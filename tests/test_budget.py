@@ -80,8 +80,8 @@ def test_where_distances_mislead_the_next_sweep_makes_good_what_the_last_one_mis
     for sweeps in (1, 6):
         codes, within = searched(far, rate, nearby, most, sweeps, candidates=8, power=power)
         ratio = np.where(within, (of(far, codes) - nearest) / (best - nearest), math.inf)
-        assert (np.median(ratio) < 1.1) if sweeps == 6 else (np.median(ratio) > 1.3)
-    assert within.all()
+        assert (np.median(ratio) < 1.1) if sweeps == 6 else (np.median(ratio) > 1.15)
+        assert within.all()  # after one sweep by those that follow while there is an image without
 
 
 def test_one_place_has_the_best_of_all_weights_within_the_budget():

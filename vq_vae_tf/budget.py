@@ -15,6 +15,8 @@ LEAST, GREATEST = 1e-4, 1e4
 HALVINGS, BEYOND = 30, 1.005
 GROWTH = 1.1
 """Of the weight after each round of the last sweep, where the rate is still too high."""
+MORE = 6
+"""Sweeps beyond the last one, at most, while there is an image without a coding within the budget."""
 
 
 def search_within(
@@ -43,7 +45,8 @@ def search_within(
         rates: codes -> -log p of each of the K codes at each place, given those before it, `[*codes.shape, K]`, nats.
         most: nats an image.
         candidates: codes tried at each place of a round, at most `count`.
-        sweeps: times that every place is tried.
+        sweeps: times that every place is tried; up to `MORE` further ones follow, with weights that grow, while there
+            is an image for which nothing within the budget was found.
 
     Returns:
         Codes, and whether they are within the budget, bool `[batch]`: where none was found that is, those of the end.
@@ -80,7 +83,13 @@ def search_within(
     weight = ops.ones_like(losses[:, 0, 0])
     state = (codes, losses, *offers(codes, weight))
     best = _best((codes, ops.full_like(weight, math.inf)), state, most)
-    state, _, (found, loss) = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
+    carried = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
+
+    def unmet(step: Any, carried: Any) -> Any:
+        return (step < MORE * len(masks)) & ops.any(carried[2][1] == math.inf)
+
+    further = (ops.zeros((), "int32"), carried)
+    _, (state, _, (found, loss)) = ops.while_loop(unmet, lambda i, c: (i + 1, one_round(i, c, True)), further)
     within = loss < math.inf
     return ops.where(_wide(within, codes), found, state[0]), within
 
