@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from vq_vae_tf.search import Offers, State, charged, mask_of, rounds, search_round, total
@@ -15,8 +16,11 @@ LEAST, GREATEST = 1e-4, 1e4
 HALVINGS, BEYOND = 30, 1.005
 GROWTH = 1.1
 """Of the weight after each round of the last sweep, where the rate is still too high."""
-MORE = 6
-"""Sweeps beyond the last one, at most, while there is an image without a coding within the budget."""
+MORE, GROWTH_ALONE = 8, 1.01
+"""Sweeps beyond the last one, at most, for images without a coding within the budget, and growth of the weight after
+each place: the r-th tries the code that is r-th likeliest, near or not, one place at a time, so that what it costs the
+codes after it is known.
+"""
 
 
 def search_within(
@@ -45,13 +49,14 @@ def search_within(
         rates: codes -> -log p of each of the K codes at each place, given those before it, `[*codes.shape, K]`, nats.
         most: nats an image.
         candidates: codes tried at each place of a round, at most `count`.
-        sweeps: times that every place is tried; up to `MORE` further ones follow, with weights that grow, while there
-            is an image for which nothing within the budget was found.
+        sweeps: times that every place is tried; up to `MORE` further ones follow, with weights that grow, for images
+            for which nothing within the budget was found.
 
     Returns:
         Codes, and whether they are within the budget, bool `[batch]`: where none was found that is, those of the end.
     """
-    masks, losses = rounds(tuple(codes.shape[1:])), loss_map(codes)
+    masks, losses, size = rounds(tuple(codes.shape[1:])), loss_map(codes), math.prod(codes.shape[1:])
+    alone = np.eye(size, dtype=bool).reshape(size, *codes.shape[1:])
     added = total(loss_map(nearby[0][..., 1])) - total(loss_map(nearby[0][..., 0]))
     apart = _wide(ops.maximum(added, 0.0) / ops.maximum(total(nearby[1][..., 1]), 1e-12), nearby[1]) * nearby[1]
 
@@ -66,11 +71,15 @@ def search_within(
         chosen = ops.top_k(-ops.where(held, math.inf, apart + _wide(weight, near) * near), candidates)[1]
         return charged(codes, ops.take_along_axis(nearby[0], chosen, axis=-1), each)
 
-    def one_round(step: Any, carried: Any, last: Any) -> Any:
+    def likely(codes: Any, rank: Any) -> Offers:
+        each, _ = priced(codes)
+        count = min(MORE, each.shape[-1])
+        return charged(codes, ops.take(ops.top_k(-each, count)[1], [rank % count], axis=-1), each)
+
+    def one_round(mask: Any, carried: Any, growth: Any) -> Any:
         state, weight, best = carried
-        state = search_round(state, mask_of(masks, step), weight, loss_map, lambda codes: offers(codes, weight))
-        over = last & (total(state[2]) > most)
-        return state, ops.where(over, GROWTH * weight, weight), _best(best, state, most)
+        state = search_round(state, mask, weight, loss_map, lambda codes: offers(codes, weight))
+        return state, ops.where(total(state[2]) > most, growth * weight, weight), _best(best, state, most)
 
     def one_sweep(sweep: Any, carried: Any) -> Any:
         (codes, losses, own, *_), weight, best = carried
@@ -78,19 +87,30 @@ def search_within(
         missed = ops.where(sweep > 0, total(own) - foretold(apart, near, weight), 0.0)
         weight = weight_for(apart, near, most - missed)
         carried = (codes, losses, *offers(codes, weight)), weight, best
-        return ops.fori_loop(0, len(masks), lambda i, c: one_round(i, c, sweep == sweeps - 1), carried)
+        growth = ops.where(sweep == sweeps - 1, GROWTH, 1.0)
+        return ops.fori_loop(0, len(masks), lambda i, c: one_round(mask_of(masks, i), c, growth), carried)
 
     weight = ops.ones_like(losses[:, 0, 0])
     state = (codes, losses, *offers(codes, weight))
     best = _best((codes, ops.full_like(weight, math.inf)), state, most)
     carried = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
+    found, loss = carried[2]
+    met = loss < math.inf
 
     def unmet(step: Any, carried: Any) -> Any:
-        return (step < MORE * len(masks)) & ops.any(carried[2][1] == math.inf)
+        return (step < MORE * len(alone)) & ops.any(carried[2][1] == math.inf)
 
-    further = (ops.zeros((), "int32"), carried)
-    _, (state, _, (found, loss)) = ops.while_loop(unmet, lambda i, c: (i + 1, one_round(i, c, True)), further)
+    def one_place(step: Any, carried: Any) -> Any:
+        state, weight, best = carried
+        rank = (step + 1) // size
+        state = search_round(state, mask_of(alone, step), weight, loss_map, lambda codes: likely(codes, rank))
+        return step + 1, (state, GROWTH_ALONE * weight, _best(best, state, most))
+
+    (codes, losses, *_), weight, best = carried
+    further = (codes, losses, *likely(codes, 0)), weight, best
+    _, (state, _, (last, loss)) = ops.while_loop(unmet, one_place, (ops.zeros((), "int32"), further))
     within = loss < math.inf
+    found = ops.where(_wide(met, codes), found, last)  # whatever else the batch holds
     return ops.where(_wide(within, codes), found, state[0]), within
 
 
