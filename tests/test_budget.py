@@ -104,8 +104,29 @@ def test_a_budget_that_nothing_meets_is_said_and_one_that_all_meet_is_no_limit()
 
 def test_only_codes_that_are_offered_are_chosen():
     far, rate, nearby = tables((4, 5, 5), 9)
-    codes, _ = searched(far, rate, nearby[..., :3], 8.0, candidates=2)
+    codes, within = searched(far, rate, nearby[..., :3], 50.0, candidates=2)
+    assert within.all()
     assert (codes[..., None] == nearby[..., :3]).any(-1).all()
+
+
+def test_what_no_near_code_can_tell_in_so_many_nats_is_told_by_likely_ones():
+    far, rate, nearby = tables((4, 5, 5), 9)
+    most = 8.0
+    assert (np.take_along_axis(rate, nearby[..., :3], -1).min(-1).reshape(4, -1).sum(-1) > most).all()
+    codes, within = searched(far, rate, nearby[..., :3], most, candidates=2)
+    assert within.all()
+    assert (of(rate, codes) <= most * (1 + 1e-5)).all()
+
+
+def test_an_image_is_told_alike_whatever_else_the_batch_holds():
+    far, rate, nearby = tables((2, 5, 5), 9)
+    rate[1] *= 6.0  # near codes do not do for this one, so the search goes on for it
+    most = 50.0
+    both, within = searched(far, rate, nearby[..., :3], most, candidates=2)
+    assert within.all()
+    assert np.take_along_axis(rate, nearby[..., :3], -1).min(-1).reshape(2, -1).sum(-1)[1] > most
+    alone, _ = searched(far[:1], rate[:1], nearby[:1, ..., :3], most, candidates=2)
+    np.testing.assert_array_equal(both[:1], alone)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="loops of other backends are traced")
