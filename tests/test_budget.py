@@ -122,10 +122,10 @@ def test_an_image_is_told_alike_whatever_else_the_batch_holds():
     far, rate, nearby = tables((2, 5, 5), 9)
     rate[1] *= 6.0  # near codes do not do for this one, so the search goes on for it
     most = 50.0
-    both, within = searched(far, rate, nearby[..., :3], most, candidates=2)
+    both, within = searched(far, rate, nearby[..., 3:6], most, candidates=2)
     assert within.all()
-    assert np.take_along_axis(rate, nearby[..., :3], -1).min(-1).reshape(2, -1).sum(-1)[1] > most
-    alone, _ = searched(far[:1], rate[:1], nearby[:1, ..., :3], most, candidates=2)
+    assert np.take_along_axis(rate, nearby[..., 3:6], -1).min(-1).reshape(2, -1).sum(-1)[1] > most
+    alone, _ = searched(far[:1], rate[:1], nearby[:1, ..., 3:6], most, candidates=2)
     np.testing.assert_array_equal(both[:1], alone)
 
 
