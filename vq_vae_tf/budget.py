@@ -55,8 +55,7 @@ def search_within(
     Returns:
         Codes, and whether they are within the budget, bool `[batch]`: where none was found that is, those of the end.
     """
-    masks, losses, size = rounds(tuple(codes.shape[1:])), loss_map(codes), math.prod(codes.shape[1:])
-    alone = np.eye(size, dtype=bool).reshape(size, *codes.shape[1:])
+    masks, losses = rounds(tuple(codes.shape[1:])), loss_map(codes)
     added = total(loss_map(nearby[0][..., 1])) - total(loss_map(nearby[0][..., 0]))
     apart = _wide(ops.maximum(added, 0.0) / ops.maximum(total(nearby[1][..., 1]), 1e-12), nearby[1]) * nearby[1]
 
@@ -70,11 +69,6 @@ def search_within(
         # Chosen, not added: of a sum of three TensorFlow's optimiser makes a variable, which clashes in a loop.
         chosen = ops.top_k(-ops.where(held, math.inf, apart + _wide(weight, near) * near), candidates)[1]
         return charged(codes, ops.take_along_axis(nearby[0], chosen, axis=-1), each)
-
-    def likely(codes: Any, rank: Any) -> Offers:
-        each, _ = priced(codes)
-        count = min(MORE, each.shape[-1])
-        return charged(codes, ops.take(ops.top_k(-each, count)[1], [rank % count], axis=-1), each)
 
     def one_round(mask: Any, carried: Any, growth: Any) -> Any:
         state, weight, best = carried
@@ -93,25 +87,45 @@ def search_within(
     weight = ops.ones_like(losses[:, 0, 0])
     state = (codes, losses, *offers(codes, weight))
     best = _best((codes, ops.full_like(weight, math.inf)), state, most)
-    carried = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
-    found, loss = carried[2]
-    met = loss < math.inf
+    state, weight, best = ops.fori_loop(0, sweeps, one_sweep, (state, weight, best))
+    codes, (found, loss) = _place_by_place(state, weight, best, loss_map, rates, most)
+    within = loss < math.inf
+    return ops.where(_wide(within, codes), found, codes), within
+
+
+def _place_by_place(
+    state: State,
+    weight: Any,
+    best: tuple[Any, Any],
+    loss_map: Callable[[Any], Any],
+    rates: Callable[[Any], Any],
+    most: float,
+) -> tuple[Any, tuple[Any, Any]]:
+    """Where there is an image without a coding within the budget: the codes at the end, and the best of those seen.
+
+    Other images keep theirs, whatever else the batch holds.
+    """
+    codes, losses, *_ = state
+    size = math.prod(codes.shape[1:])
+    masks = np.eye(size, dtype=bool).reshape(size, *codes.shape[1:])
+
+    def likely(codes: Any, rank: Any) -> Offers:
+        each = ops.cast(rates(codes), "float32")
+        count = min(MORE, each.shape[-1])
+        return charged(codes, ops.take(ops.top_k(-each, count)[1], [rank % count], axis=-1), each)
 
     def unmet(step: Any, carried: Any) -> Any:
-        return (step < MORE * len(alone)) & ops.any(carried[2][1] == math.inf)
+        return (step < MORE * size) & ops.any(carried[2][1] == math.inf)
 
     def one_place(step: Any, carried: Any) -> Any:
         state, weight, best = carried
-        rank = (step + 1) // size
-        state = search_round(state, mask_of(alone, step), weight, loss_map, lambda codes: likely(codes, rank))
+        rank = (step + 1) // size  # a round ends with what the next one tries
+        state = search_round(state, mask_of(masks, step), weight, loss_map, lambda codes: likely(codes, rank))
         return step + 1, (state, GROWTH_ALONE * weight, _best(best, state, most))
 
-    (codes, losses, *_), weight, best = carried
-    further = (codes, losses, *likely(codes, 0)), weight, best
-    _, (state, _, (last, loss)) = ops.while_loop(unmet, one_place, (ops.zeros((), "int32"), further))
-    within = loss < math.inf
-    found = ops.where(_wide(met, codes), found, last)  # whatever else the batch holds
-    return ops.where(_wide(within, codes), found, state[0]), within
+    start = (codes, losses, *likely(codes, 0)), weight, best
+    _, (state, _, (found, loss)) = ops.while_loop(unmet, one_place, (ops.zeros((), "int32"), start))
+    return state[0], (ops.where(_wide(best[1] < math.inf, found), best[0], found), loss)
 
 
 def foretold(apart: Any, rates: Any, weight: Any) -> Any:

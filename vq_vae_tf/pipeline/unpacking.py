@@ -87,7 +87,7 @@ def unpack_prior(path: Path, directory: Path, manifest: CodeManifest) -> Run:
 
 def why_no_prior(path: Path, manifest: CodeManifest) -> str:
     """Why the prior of an export cannot go on over codes such as `manifest`'s; "" if it can. Raises: UserError."""
-    names, metadata = [name for name, _ in _stored(path, "prior")], _metadata(path)
+    names, metadata = [name for name, _ in _stored(path, "prior")[1]], _metadata(path)
     if not names:
         return "it has none"
     if len(set(names)) < len(names):
@@ -120,24 +120,19 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise UserError(f"{path / METADATA} is damaged ({error!r}); export the model again.") from error
 
 
-def _stored(path: Path, part: str) -> list[tuple[str, str]]:
-    """Names of the weights of a part, by `_tail`, and the keys that they are stored under."""
+def _stored(path: Path, part: str) -> tuple[Any, list[tuple[str, str]]]:
+    """What reads weights; those of a part by `_tail` of their names, and the keys that they are stored under."""
     with _damage_named(path):
-        reader, graph = tf.train.load_checkpoint(_checkpoint(path)), TrackableObjectGraph()
+        reader, graph = tf.train.load_checkpoint(str(path / "variables" / "variables")), TrackableObjectGraph()
         graph.ParseFromString(reader.get_tensor(_GRAPH))
     stored = [(a.full_name, a.checkpoint_key) for node in graph.nodes for a in node.attributes]
-    return [(_tail(name), key) for name, key in stored if name.startswith(f"{part}/")]
+    return reader, [(_tail(name), key) for name, key in stored if name.startswith(f"{part}/")]
 
 
 def _variables(path: Path, part: str) -> dict[str, np.ndarray]:
-    stored = _stored(path, part)
+    reader, stored = _stored(path, part)
     with _damage_named(path):
-        reader = tf.train.load_checkpoint(_checkpoint(path))
         return {name: reader.get_tensor(key) for name, key in stored}
-
-
-def _checkpoint(path: Path) -> str:
-    return str(path / "variables" / "variables")
 
 
 @contextmanager
