@@ -119,12 +119,18 @@ def test_what_no_near_code_can_tell_in_so_many_nats_is_told_by_likely_ones():
 
 
 def test_an_image_is_told_alike_whatever_else_the_batch_holds():
-    far, rate, nearby = tables((2, 5, 5), 9)
-    rate[1] += 9.0  # nothing does for this one, so the search goes on for it
-    both, within = searched(far, rate, nearby[..., 3:6], 50.0, candidates=2)
-    np.testing.assert_array_equal(within, [True, False])
-    alone, _ = searched(far[:1], rate[:1], nearby[:1, ..., 3:6], 50.0, candidates=2)
-    np.testing.assert_array_equal(both[:1], alone)
+    """Likely codes are near here but not among those tried at first: all that is met later is better."""
+    far, _, nearby = tables((3, 5, 5), 9)
+    rate = far + np.float32([0.0, 0.0, 9.0])[:, None, None, None]  # for the last one the search goes on to its end
+    offered = nearby[..., 5:8]
+    near = np.take_along_axis(rate, offered, -1).min(-1).reshape(3, -1).sum(-1)
+    most = float(near[:2].mean())
+    assert near[0] != near[1]  # one of them is told at once, the other by codes met later
+    both, within = searched(far, rate, offered, most, candidates=2)
+    np.testing.assert_array_equal(within, [True, True, False])
+    for i in range(3):
+        alone, _ = searched(far[i : i + 1], rate[i : i + 1], offered[i : i + 1], most, candidates=2)
+        np.testing.assert_array_equal(both[i : i + 1], alone)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="loops of other backends are traced")

@@ -101,9 +101,10 @@ def _place_by_place(
     rates: Callable[[Any], Any],
     most: float,
 ) -> tuple[Any, tuple[Any, Any]]:
-    """Where there is an image without a coding within the budget: the codes at the end, and the best of those seen.
+    """For images without a coding within the budget, the first one met: the codes at the end, and the codings found.
 
-    Other images keep theirs, whatever else the batch holds.
+    Images that have theirs keep it, though better ones be met while the search goes on for others: what an image is
+    told by does not depend on the rest of its batch.
     """
     codes, losses, *_ = state
     size = math.prod(codes.shape[1:])
@@ -121,11 +122,14 @@ def _place_by_place(
         state, weight, best = carried
         rank = (step + 1) // size  # a round ends with what the next one tries
         state = search_round(state, mask_of(masks, step), weight, loss_map, lambda codes: likely(codes, rank))
-        return step + 1, (state, GROWTH_ALONE * weight, _best(best, state, most))
+        found, loss = _best(best, state, most)
+        had = best[1] < math.inf
+        best = ops.where(_wide(had, found), best[0], found), ops.where(had, best[1], loss)
+        return step + 1, (state, GROWTH_ALONE * weight, best)
 
     start = (codes, losses, *likely(codes, 0)), weight, best
-    _, (state, _, (found, loss)) = ops.while_loop(unmet, one_place, (ops.zeros((), "int32"), start))
-    return state[0], (ops.where(_wide(best[1] < math.inf, found), best[0], found), loss)
+    _, (state, _, best) = ops.while_loop(unmet, one_place, (ops.zeros((), "int32"), start))
+    return state[0], best
 
 
 def foretold(apart: Any, rates: Any, weight: Any) -> Any:
