@@ -39,7 +39,7 @@ def test_the_pixelcnn_has_no_blind_spot():
 
 
 def test_the_local_pixelcnn_sees_its_window_however_many_layers_there_are():
-    network = LocalPixelCNN(2, (6, 9), features=16, num_layers=3, logistics=2, reach=2)
+    network = LocalPixelCNN(256, (6, 9), features=16, num_layers=3, logistics=2, reach=2)
     expected = np.zeros((6, 9), bool)
     expected[2:4, 2:7] = True
     expected[4, 2:4] = True
@@ -75,7 +75,7 @@ def test_sizes_that_cannot_be_are_named():
         Transformer(2, (3,), features=8, num_heads=3)
     with pytest.raises(ValueError, match="kernel_size=4; expected an odd number"):
         GatedPixelCNN(2, (3, 3), kernel_size=4)
-    for wrong, message in (({"reach": 0}, "reach=0"), ({"logistics": 0}, "logistics=0"), ({}, "condition_features=2")):
+    for wrong, message in (({"reach": 1}, "reach=1"), ({"logistics": 0}, "logistics=0"), ({}, "condition_features=2")):
         sizes = {"num_channels": 3, "logistics": 2, "condition_features": 2, **wrong}
         with pytest.raises(ValueError, match=message):
             LocalPixelCNN(256, (4, 4, 3), **{**sizes, **({"condition_features": 0} if wrong else {})})

@@ -9,14 +9,14 @@ import numpy as np
 from keras import ops
 
 from vq_vae_tf.autoregressive.head import LogisticHead, part_of
-from vq_vae_tf.ops.neighbours import GAIN
+from vq_vae_tf.ops.neighbours import bounded
 
 Tensor = Any
 FIRST_SLOPE = 0.9
 """Of a channel's error on that of the channel before it, at the start: about that of red, green and blue."""
-FIRST_MEANS = 0.05
-FIRST_WIDTHS = 2.0, 14.0
-"""Of the first and the last component, in levels."""
+FIRST_MEANS = 0.5
+FIRST_WIDTHS = 0.2, 1.5
+"""Of the first and the last component; like the means, times the typical error."""
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
@@ -51,8 +51,9 @@ class LevelEmbedding(keras.layers.Layer):
 class DifferenceHead(LogisticHead):
     """A `LogisticHead` whose means lie about a guess, moved by what the guesses of the channels before missed.
 
-    Equation: means of channel c = guess_c + sum over b < c of S_cb (x_b - guess_b) + what the head says.
-    A context is a pair: `[..., dim]`, and the guess, float32 `[..., channels]`; prefixes are levels in -1..1.
+    Equation: means of channel c = guess_c + sum over b < c of S_cb (x_b - guess_b) + s m, widths = s w, where m and w
+    are what the head says, from misses over s too. A context has three parts: `[..., dim]`, the guess, float32
+    `[..., channels]`, and s, what guesses around typically miss, `[..., 1]`; prefixes are levels in -1..1.
     Paper: PixelCNN++ (arXiv 1701.05517), section 2.2, has means linear in the channels before, in their raw values.
     """
 
@@ -81,15 +82,15 @@ class DifferenceHead(LogisticHead):
 
     def mixture(self, weights: dict[str, Tensor], context: Tensor, prefix: Tensor) -> Tensor:
         """See `LogisticHead`."""
-        trunk, guess = context
+        trunk, guess, scale = context
         missed = (prefix - guess) * weights["before"]
-        mixture = super().mixture(weights, trunk, ops.cast(GAIN * missed, trunk.dtype))
+        said = super().mixture(weights, trunk, ops.cast(bounded(missed / scale), trunk.dtype))
+        weight, mean, log_scale = ops.split(said, 3, axis=-1)
         center = ops.sum(guess * weights["own"] + missed * weights["slopes"], axis=-1, keepdims=True)
-        is_mean = np.repeat(np.array([0.0, 1.0, 0.0], np.float32), self.logistics)
-        return mixture + center * is_mean
+        return ops.concatenate([weight, center + scale * mean, log_scale + ops.log(scale)], axis=-1)
 
     def _first_bias(self, shape: tuple, dtype: Any = None) -> Tensor:
         means = FIRST_MEANS * np.linspace(-1.0, 1.0, self.logistics) if self.logistics > 1 else np.zeros(1)
-        widths = np.log(2.0 * np.geomspace(*FIRST_WIDTHS, self.logistics) / (self.num_symbols - 1))
+        widths = np.log(np.geomspace(*FIRST_WIDTHS, self.logistics))
         start = np.concatenate([np.zeros(self.logistics), means, widths])
         return ops.cast(np.broadcast_to(start, shape), dtype or "float32")

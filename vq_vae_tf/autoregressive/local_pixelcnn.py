@@ -9,11 +9,24 @@ from keras import ops
 
 from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
 from vq_vae_tf.autoregressive.differences import DifferenceHead, LevelEmbedding
-from vq_vae_tf.ops.neighbours import around, compressed, is_inside, offsets_before, plane_weights
+from vq_vae_tf.ops.neighbours import (
+    around,
+    bounded,
+    error_weights,
+    errors_of,
+    guessed_before,
+    is_inside,
+    offsets_before,
+    plane_weights,
+    typical,
+)
 
 Tensor = Any
+Context = tuple[Tensor, Tensor, Tensor]
 AHEAD = 2
 """Pixels in every direction for which the map's picture is looked at."""
+NEAR = 2
+"""Steps up, left or right, at most, to the pixels whose own guesses tell how good the guess is."""
 
 
 class Places(NamedTuple):
@@ -21,41 +34,51 @@ class Places(NamedTuple):
 
     inside: Tensor  # which of the neighbours are in the picture
     plane: Tensor  # the guess's weights of three of them
+    errors: Tensor  # weights of what neighbours' own guesses missed
     positions: Tensor  # learned
 
 
 class PixelBlock(keras.layers.Layer):
-    """`h + W relu(V relu(h) + v)`, the same at each pixel (PixelCNN, arXiv 1601.06759, figure 5, with 1x1 alone)."""
+    """`h + W (silu(a) b)`, (a, b) = V h + v, the same at each pixel.
+
+    Papers: PixelCNN (arXiv 1601.06759, figure 5), with 1x1 alone; products in place of rectifiers, two thirds as many:
+    Shazeer 2020 (arXiv 2002.05202), section 2. A guess by weights that depend on the neighbours is such a product.
+    """
 
     def __init__(self, features: int, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.features, policy = features, self.dtype_policy
-        self.inner = keras.layers.Dense(features, activation="relu", name="inner", dtype=policy)
+        self.hidden = max(2 * features // 24 * 8, 8)
+        self.inner = keras.layers.Dense(2 * self.hidden, name="inner", dtype=policy)
         self.out = keras.layers.Dense(features, use_bias=False, name="out", dtype=policy)
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Every weight."""
         self.inner.build((None, self.features))
-        self.out.build((None, self.features))
+        self.out.build((None, self.hidden))
         self.built = True
 
     def call(self, h: Tensor, training: bool | None = None) -> Tensor:
         """`[..., features]`, the same shape."""
-        return h + self.out(self.drop(self.inner(ops.relu(h)), training=training))
+        opening, signal = ops.split(self.inner(h), 2, axis=-1)
+        return h + self.out(self.drop(ops.silu(opening) * signal, training=training))
 
 
 @keras.saving.register_keras_serializable(package="vq_vae_tf")
 class LocalPixelCNN(AutoregressiveNetwork):
     """p(pixel | those at most `reach` rows up and `reach` columns left or right before it, the map around it).
 
-    A pixel is guessed from three neighbours (`plane_weights`). The network sees how far they are from the guess, small
-    distances enlarged, and says how far the pixel itself is: so it begins as a good linear predictor, where one that
-    sees raw values must first learn that neighbours are alike. The first `channels` features of `condition["map"]` are
-    a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were from it, and how far
-    it is from the guess at the pixel itself and those to come. The other features are seen in place.
+    A pixel is guessed from three neighbours (`plane_weights`). The network sees how far those around are from the guess
+    and says how far the pixel itself is: so it begins as a good linear predictor, where one that sees raw values must
+    first learn that neighbours are alike. Both are told in units of how far the nearest neighbours were from guesses of
+    theirs, so that what is learned where a picture is smooth holds where it is rough. The first `channels` features of
+    `condition["map"]` are a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were
+    from it, and how far it is from the guess at the pixel itself and those to come. The other features are seen in
+    place.
     After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2109.02639), which found that all layers but the first may see
-    one pixel. Differs from both: differences in place of values; channels in order in the head alone.
+    one pixel. Differs from both: differences in place of values; channels in order in the head alone; errors of guesses
+    around as the measure, as in lossless coding (CALIC: Wu & Memon 1997).
 
     Args:
         num_layers: residual blocks.
@@ -70,8 +93,10 @@ class LocalPixelCNN(AutoregressiveNetwork):
         super().__init__(*args, **kwargs)
         if len(self.grid) != 2:
             raise ValueError(f"{self.name}: symbol_shape={self.symbol_shape} has grid {self.grid}; expected two axes")
-        if reach < 1:
-            raise ValueError(f"{self.name}: reach={reach}; expected at least 1")
+        if reach < 2:
+            raise ValueError(
+                f"{self.name}: reach={reach}; expected at least 2, to see what neighbours were guessed from"
+            )
         if self.logistics < 1:
             raise ValueError(f"{self.name}: logistics={self.logistics}; expected at least 1: its symbols have an order")
         if 0 < self.condition_features < self.channels:
@@ -92,6 +117,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         )
         self._before = offsets_before(reach)
         self._near = [i for i, offset in enumerate(self._before) if max(map(abs, offset)) <= AHEAD]
+        self._fours = guessed_before(self._before, NEAR)
         self._behind = [self._before[i] for i in self._near]
         square = [(dy, dx) for dy in range(AHEAD + 1) for dx in range(-AHEAD, AHEAD + 1)]
         self._ahead = [offset for offset in square if offset >= (0, 0)]
@@ -108,15 +134,16 @@ class LocalPixelCNN(AutoregressiveNetwork):
         """One number a channel."""
         return self.channels
 
-    def empty_context(self, batch_size: Any) -> tuple[Tensor, Tensor]:
-        """What the trunk says, and the guess."""
-        return super().empty_context(batch_size), ops.zeros((batch_size, self.channels), dtype="float32")
+    def empty_context(self, batch_size: Any) -> Context:
+        """What the trunk says, the guess, and its typical error."""
+        guess = ops.zeros((batch_size, self.channels), dtype="float32")
+        return super().empty_context(batch_size), guess, guess[:, :1]
 
     def build_trunk(self) -> None:
         """Position embeddings `[height, width, features]`, the first layer and the blocks."""
         small = keras.initializers.RandomNormal(stddev=0.1)
         self.positions = self.add_weight(name="positions", shape=(*self.grid, self.features), initializer=small)
-        inputs = self.channels * (len(self._before) + 1)
+        inputs = self.channels * (len(self._before) + len(self._fours) + 1) + 1
         if self.condition_features:
             taps = len(self._behind) + len(self._ahead)
             inputs += self.channels * taps + self.condition_features - self.channels
@@ -126,8 +153,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
         if self.label is not None:
             self.label.build()
 
-    def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> tuple[Tensor, Tensor]:
-        """See the base class; the guess with them."""
+    def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Context:
+        """See the base class; the guess and its typical error with them."""
         return self._see(around(sites, self._before), self._places(), self._told(condition), training)
 
     def init_sites(self, batch_size: Any, condition: dict) -> dict:
@@ -136,7 +163,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         canvas = (batch_size, height + self.reach, width + 2 * self.reach, self.channels)
         return {"canvas": ops.zeros(canvas, dtype="float32"), "told": self._told(condition)}
 
-    def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[tuple[Tensor, Tensor], dict]:
+    def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[Context, dict]:
         """See the base class."""
         width, reach = self.grid[1], self.reach
         last = ops.maximum(site - 1, 0)
@@ -146,12 +173,13 @@ class LocalPixelCNN(AutoregressiveNetwork):
         size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, self.channels)
         window = ops.slice(canvas, (0, site // width, site % width, 0), size)
         before = ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), self.channels))[:, : len(self._before)]
-        here = Places(*(ops.take(ops.reshape(x, (self.num_sites, x.shape[-1])), site, axis=0) for x in self._places()))
+        here = Places(*(ops.take(ops.reshape(x, (self.num_sites, *x.shape[2:])), site, axis=0) for x in self._places()))
         told = {name: part if name == "label" else self._in_place(part, site) for name, part in cache["told"].items()}
         return self._see(before, here, told), {**cache, "canvas": canvas}
 
     def _places(self) -> Places:
-        return Places(is_inside(self.grid, self._before), plane_weights(self.grid), self.positions)
+        errors = error_weights(self.grid, self._before, self._fours)
+        return Places(is_inside(self.grid, self._before), plane_weights(self.grid), errors, self.positions)
 
     def _in_place(self, part: Tensor, site: Tensor) -> Tensor:
         """`[batch, height, width, ...]` -> `[batch, ...]`."""
@@ -175,32 +203,31 @@ class LocalPixelCNN(AutoregressiveNetwork):
         places: Places,
         told: dict[str, Tensor],
         training: bool | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Context and guess of sites `[...]` from the values before them, `[..., offsets, channels]`."""
+    ) -> Context:
+        """Contexts of sites `[...]` from the values before them, `[..., offsets, channels]`."""
         above = (self.reach - 1) * (2 * self.reach + 1) + self.reach  # where in the window the pixel above is
         neighbours = before[..., -1, :], before[..., above, :], before[..., above - 1, :]
         guess = sum(places.plane[..., i : i + 1] * value for i, value in enumerate(neighbours))
-        inside = ops.cast(places.inside, self.compute_dtype)[..., None]
-        seen = [inside * self._distances(before, guess[..., None, :])]
+        inside = ops.cast(places.inside, "float32")[..., None]
+        apart = inside * (before - guess[..., None, :])
+        errors = errors_of(before, places.errors, self._fours)
+        scale, seen = typical(errors, places.errors, 2.0 / (self.num_symbols - 1)), [apart, errors]  # at least a level
         if "ahead" in told:
             near = ops.take(before, self._near, axis=-2)
-            seen.append(ops.take(inside, self._near, axis=-2) * self._distances(near, told["behind"]))
-            seen.append(self._distances(told["ahead"], guess[..., None, :]))
+            seen.append(ops.take(inside, self._near, axis=-2) * (near - told["behind"]))
+            seen.append(told["ahead"] - guess[..., None, :])
         shape = ops.shape(guess)[:-1]
         parts = [ops.reshape(part, (*shape, part.shape[-2] * part.shape[-1])) for part in seen]
-        parts.append(ops.cast(guess, self.compute_dtype))
-        if "rest" in told:
-            parts.append(ops.cast(told["rest"], self.compute_dtype))
-        h = self.first(ops.concatenate(parts, axis=-1)) + ops.cast(places.positions, self.compute_dtype)
+        parts = [bounded(part / scale) for part in parts] + [guess, ops.log(scale)]
+        parts += [told["rest"]] if "rest" in told else []
+        seen = ops.concatenate([ops.cast(part, self.compute_dtype) for part in parts], axis=-1)
+        h = self.first(seen) + ops.cast(places.positions, self.compute_dtype)
         if "label" in told:
             h = h + ops.reshape(told["label"], (-1, *(1,) * (len(h.shape) - 2), self.features))
         h = ops.reshape(h, (-1, self.features))  # of rows, TensorFlow makes product, bias and rectifier one operation
         for block in self.blocks:
             h = block(h, training=training)
-        return ops.reshape(ops.relu(h), (*shape, self.features)), guess
-
-    def _distances(self, values: Tensor, others: Tensor) -> Tensor:
-        return compressed(ops.cast(values - others, self.compute_dtype))
+        return ops.reshape(ops.relu(h), (*shape, self.features)), guess, scale
 
     def get_config(self) -> dict:
         """Constructor arguments."""

@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 Tensor = Any
-GAIN = 8.0
-"""Of differences on the scale -1..1: sixteen of 256 levels are one."""
+LEFT, ABOVE, CORNER = 0.75, 0.75, -0.5
+"""A pixel is guessed half-way from the mean of its neighbours to the plane through the three."""
+BOUND = 6.0
 
 
 def offsets_before(reach: int) -> list[tuple[int, int]]:
@@ -28,11 +29,11 @@ def is_inside(grid: tuple[int, ...], offsets: list[tuple[int, int]]) -> np.ndarr
 def plane_weights(grid: tuple[int, ...]) -> np.ndarray:
     """Weights of the pixels to the left, above, and above to the left: float32 `[height, width, 3]`.
 
-    Equation: guess = 3/4 left + 3/4 above - 1/2 above left, half-way from their mean to the plane through the three;
-    the one neighbour that there is in the first row and the first column, 0 for the first pixel.
+    Equation: guess = `LEFT` left + `ABOVE` above + `CORNER` above left; in the first row and the first column the one
+    neighbour that there is, 0 for the first pixel.
     """
     weights = np.zeros((*grid, 3), np.float32)
-    weights[1:, 1:] = 0.75, 0.75, -0.5
+    weights[1:, 1:] = LEFT, ABOVE, CORNER
     weights[0, 1:, 0] = 1.0
     weights[1:, 0, 1] = 1.0
     return weights
@@ -48,7 +49,42 @@ def around(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
     return ops.stack(moved, axis=-2)
 
 
-def compressed(difference: Tensor) -> Tensor:
-    """`d / sqrt(1 + d^2)`, d = GAIN times the difference: small ones count, large ones only by their sign."""
-    d = GAIN * difference
-    return d * ops.rsqrt(1.0 + ops.square(d))
+def guessed_before(offsets: list[tuple[int, int]], steps: int) -> np.ndarray:
+    """Which of the neighbours, at most `steps` up, left and right away, have their own three among the offsets.
+
+    int32 `[found, 4]`: where in the list the neighbour is, the one to its left, above it, and above that to the left.
+    """
+    place = {offset: i for i, offset in enumerate(offsets)}
+    near = [(dy, dx) for dy, dx in offsets if abs(dy) + abs(dx) <= steps]
+    fours = [((dy, dx), (dy, dx - 1), (dy - 1, dx), (dy - 1, dx - 1)) for dy, dx in near]
+    found = [[place[offset] for offset in four] for four in fours if all(offset in place for offset in four)]
+    return np.array(found, np.int32).reshape(-1, 4)
+
+
+def error_weights(grid: tuple[int, ...], offsets: list[tuple[int, int]], fours: np.ndarray) -> np.ndarray:
+    """What to add up for how far neighbours were from guesses of theirs: float32 `[height, width, found, 4]`.
+
+    Equation: error = itself - its guess by `plane_weights`; all weights of a neighbour outside the picture are 0.
+    """
+    height, width = grid
+    each = np.concatenate([np.ones((*grid, 1), np.float32), -plane_weights(grid)], axis=-1)
+    side = max((max(abs(dy), abs(dx)) for dy, dx in offsets), default=0)
+    padded = np.pad(each, ((side, side), (side, side), (0, 0)))
+    shifts = [offsets[own] for own in fours[:, 0]]
+    return np.stack([padded[side + dy :, side + dx :][:height, :width] for dy, dx in shifts], axis=-2)
+
+
+def errors_of(values: Tensor, weights: Tensor, fours: np.ndarray) -> Tensor:
+    """Errors `[..., found, dim]` from the values of all neighbours `[..., offsets, dim]`; see `error_weights`."""
+    return sum(weights[..., i : i + 1] * ops.take(values, fours[:, i], axis=-2) for i in range(4))
+
+
+def typical(errors: Tensor, weights: Tensor, least: float) -> Tensor:
+    """Mean size of the errors of neighbours in the picture, and `least`: `[..., found, dim]` -> `[..., 1]`."""
+    count = ops.sum(weights[..., 0], axis=-1, keepdims=True)
+    return ops.sum(ops.mean(ops.abs(errors), axis=-1), axis=-1, keepdims=True) / ops.maximum(count, 1.0) + least
+
+
+def bounded(u: Tensor) -> Tensor:
+    """`u / sqrt(1 + (u / BOUND)^2)`: about u, but never beyond `BOUND`."""
+    return u * ops.rsqrt(1.0 + ops.square(u / BOUND))
