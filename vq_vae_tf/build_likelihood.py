@@ -71,6 +71,11 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
 
 def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision: str) -> LocalPixelCNN:
     model, channels = config.model, image_shape[-1]
+    if model.pixelcnn_reach < 2:
+        raise UserError(
+            f"--pixelcnn_reach={model.pixelcnn_reach}: it looks at what its neighbours were guessed from; give at "
+            "least 2, or 0 for gated layers."
+        )
     if model.pixelcnn_side != 1 or not model.pixelcnn_logistics:
         raise UserError(
             f"--pixelcnn_reach={model.pixelcnn_reach} with --pixelcnn_side={model.pixelcnn_side} "

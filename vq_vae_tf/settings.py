@@ -59,8 +59,8 @@ class ModelConfig:
     )
     pixelcnn_reach: int = option(
         0,
-        "of --likelihood=pixelcnn: pixels that its first layer sees up, left and right, as differences, the others "
-        "seeing one pixel; fast to learn, and needs --pixelcnn_logistics; 0: gated layers, as in the paper",
+        "of --likelihood=pixelcnn: pixels that its first layer sees up, left and right, as differences, at least 2, "
+        "the others seeing one pixel; fast to learn, and needs --pixelcnn_logistics; 0: gated layers, as in the paper",
         minimum=0,
     )
     pixelcnn_codes: bool = option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")

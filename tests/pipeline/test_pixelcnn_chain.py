@@ -69,7 +69,7 @@ def test_by_differences_the_whole_chain_and_what_it_needs(run, data, tmp_path, c
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
     assert 0 < bounds["learned"]["bits_per_dim"] < 24  # noise, which this network expects least of all
     assert (workdir / "samples" / "samples.png").exists()
-    for wrong in ("--pixelcnn_logistics=0", "--pixelcnn_side=2"):
+    for wrong in ("--pixelcnn_logistics=0", "--pixelcnn_side=2", "--pixelcnn_reach=1"):
         run(*arguments(data, tmp_path / "other"), *FLAGS, *local, wrong, status=2)
         assert wrong in capsys.readouterr().err
     stage = ["--first_stage=" + str(workdir), "--quantizer=product", "--num_codebooks=2", "--embedding_dim=8"]
