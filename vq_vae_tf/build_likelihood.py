@@ -50,6 +50,8 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
     if model.pixelcnn_reach:
         network: AutoregressiveNetwork = _local_pixelcnn(config, image_shape, precision)
         return AutoregressivePixels(network, use_codes=model.pixelcnn_codes, name="likelihood")
+    if model.pixelcnn_messages:
+        raise UserError(f"--pixelcnn_messages={model.pixelcnn_messages} without --pixelcnn_reach; give it, such as 3.")
     side, (height, width, channels) = model.pixelcnn_side, image_shape
     if height % side or width % side or model.pixelcnn_units % side**2:
         raise UserError(
@@ -92,6 +94,7 @@ def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision
         num_layers=model.pixelcnn_layers,
         logistics=model.pixelcnn_logistics,
         reach=model.pixelcnn_reach,
+        messages=model.pixelcnn_messages,
         name="network",
         dtype=precision,
     )

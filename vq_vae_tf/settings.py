@@ -63,6 +63,11 @@ class ModelConfig:
         "the others seeing one pixel; fast to learn, and needs --pixelcnn_logistics; 0: gated layers, as in the paper",
         minimum=0,
     )
+    pixelcnn_messages: int = option(
+        0,
+        "of --pixelcnn_reach: numbers that a pixel tells those after it, which so know of more than they see; 0: none",
+        minimum=0,
+    )
     pixelcnn_codes: bool = option(True, "of --likelihood=pixelcnn: false hides the codes from it, to compare with")
     first_stage: str = option(
         "",

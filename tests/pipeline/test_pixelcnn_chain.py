@@ -65,6 +65,7 @@ def test_by_squares_and_with_logistics_the_start_is_a_cosine_transform(run, data
 
 def test_by_differences_the_whole_chain_and_what_it_needs(run, data, tmp_path, capsys):
     workdir, local = tmp_path / "run", ["--pixelcnn_reach=2", "--pixelcnn_logistics=2", "--resampling=folded"]
+    local.append("--pixelcnn_messages=3")
     run(*arguments(data, workdir), *FLAGS, *local, "--stages=vqvae,codes,prior,evaluate,sample")
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
     assert 0 < bounds["learned"]["bits_per_dim"] < 24  # noise, which this network expects least of all
@@ -72,6 +73,8 @@ def test_by_differences_the_whole_chain_and_what_it_needs(run, data, tmp_path, c
     for wrong in ("--pixelcnn_logistics=0", "--pixelcnn_side=2", "--pixelcnn_reach=1"):
         run(*arguments(data, tmp_path / "other"), *FLAGS, *local, wrong, status=2)
         assert wrong in capsys.readouterr().err
+    run(*arguments(data, tmp_path / "other"), *FLAGS, "--pixelcnn_messages=3", status=2)
+    assert "--pixelcnn_messages=3 without" in capsys.readouterr().err
     stage = ["--first_stage=" + str(workdir), "--quantizer=product", "--num_codebooks=2", "--embedding_dim=8"]
     run(*arguments(data, tmp_path / "second"), *FLAGS, *local, *stage, status=2)
     assert "--pixelcnn_reach=2" in capsys.readouterr().err

@@ -26,7 +26,7 @@ Context = tuple[Tensor, Tensor, Tensor]
 AHEAD = 2
 """Pixels in every direction for which the map's picture is looked at."""
 NEAR = 2
-"""Steps up, left or right, at most, to the pixels whose own guesses tell how good the guess is."""
+"""Steps up, left or right, at most, to the pixels whose own guesses tell how good the guess is, and that are heard."""
 
 
 class Places(NamedTuple):
@@ -80,16 +80,20 @@ class LocalPixelCNN(AutoregressiveNetwork):
     one pixel. Differs from both: differences in place of values; channels in order in the head alone; errors of guesses
     around as the measure, as in lossless coding (CALIC: Wu & Memon 1997).
 
+    With `messages`, each pixel also hears what the nearest before it say after their first block, so many numbers
+    each: what those saw, `NEAR` pixels beyond the window.
+
     Args:
         num_layers: residual blocks.
         reach: of the window.
+        messages: numbers that a pixel says; 0: none.
         others: see `AutoregressiveNetwork`; with `logistics`, and over (height, width, channels) or (height, width).
 
     Raises:
         ValueError: sizes that do not fit one another.
     """
 
-    def __init__(self, *args: Any, num_layers: int = 3, reach: int = 3, **kwargs: Any):
+    def __init__(self, *args: Any, num_layers: int = 3, reach: int = 3, messages: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if len(self.grid) != 2:
             raise ValueError(f"{self.name}: symbol_shape={self.symbol_shape} has grid {self.grid}; expected two axes")
@@ -104,7 +108,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
                 f"{self.name}: condition_features={self.condition_features}; expected 0, or at least the "
                 f"{self.channels} channels of the picture that the map begins with"
             )
-        self.num_layers, self.reach = num_layers, reach
+        self.num_layers, self.reach, self.messages = num_layers, reach, int(messages)
         policy = self.dtype_policy
         self.first = keras.layers.Dense(self.features, use_bias=False, name="first", dtype=policy)
         self.blocks = [
@@ -115,7 +119,10 @@ class LocalPixelCNN(AutoregressiveNetwork):
             if self.num_labels
             else None
         )
+        self.say = keras.layers.Dense(messages, activation="silu", name="say", dtype=policy) if messages else None
+        self.hear = keras.layers.Dense(self.features, use_bias=False, name="hear", dtype=policy) if messages else None
         self._before = offsets_before(reach)
+        self._heard = [i for i, offset in enumerate(self._before) if sum(map(abs, offset)) <= NEAR]
         self._near = [i for i, offset in enumerate(self._before) if max(map(abs, offset)) <= AHEAD]
         self._fours = guessed_before(self._before, NEAR)
         self._behind = [self._before[i] for i in self._near]
@@ -150,32 +157,58 @@ class LocalPixelCNN(AutoregressiveNetwork):
         self.first.build((None, inputs))
         for block in self.blocks:
             block.build()
+        if self.messages:
+            self.say.build((None, self.features))
+            self.hear.build((None, self.messages * len(self._heard)))
         if self.label is not None:
             self.label.build()
 
     def contexts(self, sites: Tensor, condition: dict, training: bool | None) -> Context:
         """See the base class; the guess and its typical error with them."""
-        return self._see(around(sites, self._before), self._places(), self._told(condition), training)
+        seen = around(sites, self._before), self._places(), self._told(condition)
+        h, *measures = self._see(*seen, training)
+        if self.messages:
+            said = ops.reshape(self.say(h), (-1, *self.grid, self.messages))
+            h = h + self._listen(around(said, [self._before[i] for i in self._heard]))
+        return self._think(h, ops.shape(sites)[:-1], training), *measures
 
     def init_sites(self, batch_size: Any, condition: dict) -> dict:
-        """The picture so far, with a border of `reach` pixels above, left and right, and what the condition says."""
+        """The picture so far, with a border of `reach` pixels above, left and right, and what the condition says.
+
+        Also what pixels said, with such a border too.
+        """
         height, width = self.grid
-        canvas = (batch_size, height + self.reach, width + 2 * self.reach, self.channels)
-        return {"canvas": ops.zeros(canvas, dtype="float32"), "told": self._told(condition)}
+        size = (batch_size, height + self.reach, width + 2 * self.reach)
+        cache = {"canvas": ops.zeros((*size, self.channels), dtype="float32"), "told": self._told(condition)}
+        return (
+            {**cache, "said": ops.zeros((*size, self.messages), dtype=self.compute_dtype)} if self.messages else cache
+        )
 
     def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[Context, dict]:
         """See the base class."""
-        width, reach = self.grid[1], self.reach
-        last = ops.maximum(site - 1, 0)
         # At site 0 the embedding is zeros, which is what the canvas holds there.
-        at = (0, last // width + reach, last % width + reach, 0)
-        canvas = ops.slice_update(cache["canvas"], at, previous[:, None, None, :])
-        size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, self.channels)
-        window = ops.slice(canvas, (0, site // width, site % width, 0), size)
-        before = ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), self.channels))[:, : len(self._before)]
+        canvas = self._put(cache["canvas"], previous, ops.maximum(site - 1, 0))
+        before = self._window(canvas, site)
         here = Places(*(ops.take(ops.reshape(x, (self.num_sites, *x.shape[2:])), site, axis=0) for x in self._places()))
         told = {name: part if name == "label" else self._in_place(part, site) for name, part in cache["told"].items()}
-        return self._see(before, here, told), {**cache, "canvas": canvas}
+        h, *measures = self._see(before, here, told)
+        cache = {**cache, "canvas": canvas}
+        if self.messages:
+            said = self.say(h)
+            h = h + self._listen(ops.take(self._window(cache["said"], site), self._heard, axis=-2))
+            cache["said"] = self._put(cache["said"], said, site)
+        return (self._think(h, ops.shape(before)[:1]), *measures), cache
+
+    def _put(self, canvas: Tensor, value: Tensor, site: Tensor) -> Tensor:
+        width, reach = self.grid[1], self.reach
+        return ops.slice_update(canvas, (0, site // width + reach, site % width + reach, 0), value[:, None, None, :])
+
+    def _window(self, canvas: Tensor, site: Tensor) -> Tensor:
+        """What the canvas holds around the site and before it: `[batch, offsets, dim]`."""
+        width, reach, dim = self.grid[1], self.reach, canvas.shape[-1]
+        size = (ops.shape(canvas)[0], reach + 1, 2 * reach + 1, dim)
+        window = ops.slice(canvas, (0, site // width, site % width, 0), size)
+        return ops.reshape(window, (-1, (reach + 1) * (2 * reach + 1), dim))[:, : len(self._before)]
 
     def _places(self) -> Places:
         errors = error_weights(self.grid, self._before, self._fours)
@@ -204,7 +237,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         told: dict[str, Tensor],
         training: bool | None = None,
     ) -> Context:
-        """Contexts of sites `[...]` from the values before them, `[..., offsets, channels]`."""
+        """What sites `[...]` see, of the values before them `[..., offsets, channels]`: rows, the guess, its error."""
         above = (self.reach - 1) * (2 * self.reach + 1) + self.reach  # where in the window the pixel above is
         neighbours = before[..., -1, :], before[..., above, :], before[..., above - 1, :]
         guess = sum(places.plane[..., i : i + 1] * value for i, value in enumerate(neighbours))
@@ -225,10 +258,21 @@ class LocalPixelCNN(AutoregressiveNetwork):
         if "label" in told:
             h = h + ops.reshape(told["label"], (-1, *(1,) * (len(h.shape) - 2), self.features))
         h = ops.reshape(h, (-1, self.features))  # of rows, TensorFlow makes product, bias and rectifier one operation
-        for block in self.blocks:
+        for block in self.blocks[:1]:
             h = block(h, training=training)
-        return ops.reshape(ops.relu(h), (*shape, self.features)), guess, scale
+        return h, guess, scale
+
+    def _listen(self, said: Tensor) -> Tensor:
+        """Rows from what the nearest said, `[..., heard, messages]`; of those outside the picture it is 0."""
+        return self.hear(ops.reshape(said, (-1, said.shape[-2] * said.shape[-1])))
+
+    def _think(self, h: Tensor, shape: Any, training: bool | None = None) -> Tensor:
+        """From rows to `[*shape, features]`."""
+        for block in self.blocks[1:]:
+            h = block(h, training=training)
+        return ops.reshape(ops.relu(h), (*shape, self.features))
 
     def get_config(self) -> dict:
         """Constructor arguments."""
-        return {**super().get_config(), "num_layers": self.num_layers, "reach": self.reach}
+        sizes = {"num_layers": self.num_layers, "reach": self.reach, "messages": self.messages}
+        return {**super().get_config(), **sizes}
