@@ -9,6 +9,7 @@ from keras import ops
 
 from vq_vae_tf.autoregressive.base import AutoregressiveNetwork
 from vq_vae_tf.autoregressive.differences import DifferenceHead, LevelEmbedding
+from vq_vae_tf.autoregressive.messages import Messages
 from vq_vae_tf.ops.neighbours import (
     around,
     bounded,
@@ -119,10 +120,10 @@ class LocalPixelCNN(AutoregressiveNetwork):
             if self.num_labels
             else None
         )
-        self.say = keras.layers.Dense(messages, activation="silu", name="say", dtype=policy) if messages else None
-        self.hear = keras.layers.Dense(self.features, use_bias=False, name="hear", dtype=policy) if messages else None
         self._before = offsets_before(reach)
         self._heard = [i for i, offset in enumerate(self._before) if sum(map(abs, offset)) <= NEAR]
+        sizes = self.features, self.messages, len(self._heard)
+        self.talk = Messages(*sizes, name="talk", dtype=policy) if messages else None
         self._near = [i for i, offset in enumerate(self._before) if max(map(abs, offset)) <= AHEAD]
         self._fours = guessed_before(self._before, NEAR)
         self._behind = [self._before[i] for i in self._near]
@@ -157,9 +158,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
         self.first.build((None, inputs))
         for block in self.blocks:
             block.build()
-        if self.messages:
-            self.say.build((None, self.features))
-            self.hear.build((None, self.messages * len(self._heard)))
+        if self.talk is not None:
+            self.talk.build()
         if self.label is not None:
             self.label.build()
 
@@ -167,9 +167,9 @@ class LocalPixelCNN(AutoregressiveNetwork):
         """See the base class; the guess and its typical error with them."""
         seen = around(sites, self._before), self._places(), self._told(condition)
         h, *measures = self._see(*seen, training)
-        if self.messages:
-            said = ops.reshape(self.say(h), (-1, *self.grid, self.messages))
-            h = h + self._listen(around(said, [self._before[i] for i in self._heard]))
+        if self.talk is not None:
+            said = ops.reshape(self.talk.said(h), (-1, *self.grid, self.messages))
+            h = self.talk(h, around(said, [self._before[i] for i in self._heard]))
         return self._think(h, ops.shape(sites)[:-1], training), *measures
 
     def init_sites(self, batch_size: Any, condition: dict) -> dict:
@@ -180,9 +180,9 @@ class LocalPixelCNN(AutoregressiveNetwork):
         height, width = self.grid
         size = (batch_size, height + self.reach, width + 2 * self.reach)
         cache = {"canvas": ops.zeros((*size, self.channels), dtype="float32"), "told": self._told(condition)}
-        return (
-            {**cache, "said": ops.zeros((*size, self.messages), dtype=self.compute_dtype)} if self.messages else cache
-        )
+        if self.talk is not None:
+            cache["said"] = ops.zeros((*size, self.messages), dtype=self.compute_dtype)
+        return cache
 
     def advance(self, previous: Tensor, cache: dict, site: Tensor) -> tuple[Context, dict]:
         """See the base class."""
@@ -193,9 +193,9 @@ class LocalPixelCNN(AutoregressiveNetwork):
         told = {name: part if name == "label" else self._in_place(part, site) for name, part in cache["told"].items()}
         h, *measures = self._see(before, here, told)
         cache = {**cache, "canvas": canvas}
-        if self.messages:
-            said = self.say(h)
-            h = h + self._listen(ops.take(self._window(cache["said"], site), self._heard, axis=-2))
+        if self.talk is not None:
+            said = self.talk.said(h)
+            h = self.talk(h, ops.take(self._window(cache["said"], site), self._heard, axis=-2))
             cache["said"] = self._put(cache["said"], said, site)
         return (self._think(h, ops.shape(before)[:1]), *measures), cache
 
@@ -261,10 +261,6 @@ class LocalPixelCNN(AutoregressiveNetwork):
         for block in self.blocks[:1]:
             h = block(h, training=training)
         return h, guess, scale
-
-    def _listen(self, said: Tensor) -> Tensor:
-        """Rows from what the nearest said, `[..., heard, messages]`; of those outside the picture it is 0."""
-        return self.hear(ops.reshape(said, (-1, said.shape[-2] * said.shape[-1])))
 
     def _think(self, h: Tensor, shape: Any, training: bool | None = None) -> Tensor:
         """From rows to `[*shape, features]`."""
