@@ -121,11 +121,11 @@ class LocalPixelCNN(AutoregressiveNetwork):
             else None
         )
         self._before = offsets_before(reach)
-        self._heard = [i for i, offset in enumerate(self._before) if sum(map(abs, offset)) <= NEAR]
+        self._fours = guessed_before(self._before, NEAR)
+        self._heard = self._fours[:, 0]
         sizes = self.features, self.messages, len(self._heard)
         self.talk = Messages(*sizes, name="talk", dtype=policy) if messages else None
         self._near = [i for i, offset in enumerate(self._before) if max(map(abs, offset)) <= AHEAD]
-        self._fours = guessed_before(self._before, NEAR)
         self._behind = [self._before[i] for i in self._near]
         square = [(dy, dx) for dy in range(AHEAD + 1) for dx in range(-AHEAD, AHEAD + 1)]
         self._ahead = [offset for offset in square if offset >= (0, 0)]

@@ -11,6 +11,8 @@ Tensor = Any
 LEFT, ABOVE, CORNER = 0.75, 0.75, -0.5
 """A pixel is guessed half-way from the mean of its neighbours to the plane through the three."""
 BOUND = 6.0
+UNKNOWN = 1.0
+"""Half of the scale: the typical error where nothing has been seen."""
 
 
 def offsets_before(reach: int) -> list[tuple[int, int]]:
@@ -80,9 +82,13 @@ def errors_of(values: Tensor, weights: Tensor, fours: np.ndarray) -> Tensor:
 
 
 def typical(errors: Tensor, weights: Tensor, least: float) -> Tensor:
-    """Mean size of the errors of neighbours in the picture, and `least`: `[..., found, dim]` -> `[..., 1]`."""
+    """Mean size of the errors of neighbours in the picture, and `least`: `[..., found, dim]` -> `[..., 1]`.
+
+    `UNKNOWN` for the first pixel: measured in levels its value would be beyond all that a mixture expects, and stay so.
+    """
     count = ops.sum(weights[..., 0], axis=-1, keepdims=True)
-    return ops.sum(ops.mean(ops.abs(errors), axis=-1), axis=-1, keepdims=True) / ops.maximum(count, 1.0) + least
+    summed = ops.sum(ops.mean(ops.abs(errors), axis=-1), axis=-1, keepdims=True)
+    return ops.where(count > 0.0, summed / ops.maximum(count, 1.0) + least, UNKNOWN)
 
 
 def bounded(u: Tensor) -> Tensor:
