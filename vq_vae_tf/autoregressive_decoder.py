@@ -28,7 +28,8 @@ class AutoregressivePixels(Likelihood):
         network: an `AutoregressiveNetwork` over squares of pixels, 256 symbols over (height / side, width / side,
             channels * side^2) with `num_channels` the last; or over maps of codes (height, width), as many symbols as
             there are codes. Its `condition_features` are side^2 times the width of the map that the decoder gives.
-        use_codes: False puts zeros in the place of the map: the same network without codes, to compare with.
+        use_codes: False hides the map, to compare with: zeros come in its place, or nothing where the network has
+            condition_features=0.
         side: of the squares, in pixels.
 
     Raises:
@@ -45,7 +46,7 @@ class AutoregressivePixels(Likelihood):
                 f"{network.num_channels}; expected 256 over (height, width, channels) with num_channels=channels, or "
                 "any number over (height, width)."
             )
-        if network.condition_features < 1:
+        if use_codes and network.condition_features < 1:
             raise ValueError(f"{self.name}: the network has condition_features=0; expected the width of the map.")
         if any(size % side**2 for size in (network.condition_features, *(shape[-1:] if pixels else ()))):
             raise ValueError(
@@ -62,9 +63,8 @@ class AutoregressivePixels(Likelihood):
         self.built = True
 
     def outputs(self, channels: int) -> int:
-        """The width of the map, for any number of channels."""
-        del channels
-        return self.network.condition_features // self.side**2
+        """The width of the map; where nobody looks at one, that of a picture."""
+        return self.network.condition_features // self.side**2 or channels
 
     def location(self, channels: int) -> tuple[np.ndarray, np.ndarray] | None:
         """See `Likelihood`: the first features of the map are 2 u, what the codes say of the pixel itself."""
@@ -100,7 +100,9 @@ class AutoregressivePixels(Likelihood):
         drawn = sample(self.network, ops.shape(params)[0], seed, self._condition(params))
         return ops.cast(drawn if self.side == 1 else unfold(drawn, self.side), "float32")
 
-    def _condition(self, params: Any) -> dict[str, Any]:
+    def _condition(self, params: Any) -> dict[str, Any] | None:
+        if not self.network.condition_features:
+            return None
         params = self._squares(params)
         return {"map": params if self.use_codes else ops.zeros_like(params)}
 

@@ -90,7 +90,8 @@ def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision
         num_channels=channels,
         features=model.pixelcnn_units,
         head_features=max(model.pixelcnn_units // 2, 1),
-        condition_features=max(model.pixelcnn_units // 8, channels),
+        # Without codes it does without a picture too: how far pixels are from zeros would only mislead it.
+        condition_features=max(model.pixelcnn_units // 8, channels) if model.pixelcnn_codes else 0,
         num_layers=model.pixelcnn_layers,
         logistics=model.pixelcnn_logistics,
         reach=model.pixelcnn_reach,
