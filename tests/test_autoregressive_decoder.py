@@ -173,7 +173,23 @@ def test_without_codes_the_map_says_nothing():
     np.testing.assert_array_equal(*drawn)
 
 
-@pytest.mark.parametrize("make", [_likelihood, lambda: _likelihood(use_codes=False), _squares])
+def _blind():
+    return _likelihood(use_codes=False, condition_features=0)
+
+
+def test_a_network_that_looks_at_no_map_is_one_without_codes():
+    likelihood, x = _blind(), _pictures(2)
+    assert likelihood.outputs(3) == 3
+    params = [np.full((2, 4, 4, 3), m, np.float32) for m in (0.0, 1.0)]
+    near, far = (ops.convert_to_numpy(likelihood.log_prob(each, x)) for each in params)
+    np.testing.assert_array_equal(near, far)
+    alone = ops.convert_to_numpy(likelihood.network.nats(x.astype("int32")))
+    np.testing.assert_allclose(near, -alone.sum((1, 2, 3)), rtol=1e-5)
+    drawn = [ops.convert_to_numpy(likelihood.sample(each, seed=1)) for each in params]
+    np.testing.assert_array_equal(*drawn)
+
+
+@pytest.mark.parametrize("make", [_likelihood, lambda: _likelihood(use_codes=False), _blind, _squares])
 def test_the_config_makes_the_same_likelihood(make):
     likelihood = make()
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(likelihood))

@@ -46,9 +46,10 @@ def test_the_whole_chain(run, data, tmp_path):
     )["image"].shape == (2, 8, 8, 3)  # fmt: skip
 
 
-def test_without_codes_nothing_is_spent_on_them(run, data, tmp_path):
+@pytest.mark.parametrize("local", [[], ["--pixelcnn_reach=2", "--pixelcnn_logistics=2", "--resampling=folded"]])
+def test_without_codes_nothing_is_spent_on_them(run, data, tmp_path, local):
     workdir = tmp_path / "run"
-    run(*arguments(data, workdir), *FLAGS, "--pixelcnn_codes=false", "--stages=vqvae,evaluate")
+    run(*arguments(data, workdir), *FLAGS, *local, "--pixelcnn_codes=false", "--stages=vqvae,evaluate")
     bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
     assert set(bounds) == {"without codes"}
     assert bounds["without codes"]["rate_bits_per_dim"] == 0.0

@@ -28,6 +28,7 @@ AHEAD = 2
 """Pixels in every direction for which the map's picture is looked at."""
 NEAR = 2
 """Steps up, left or right, at most, to the pixels whose own guesses tell how good the guess is, and that are heard."""
+SMALL = 1e-6
 
 
 class Places(NamedTuple):
@@ -40,10 +41,12 @@ class Places(NamedTuple):
 
 
 class PixelBlock(keras.layers.Layer):
-    """`h + W (silu(a) b)`, (a, b) = V h + v, the same at each pixel.
+    """`h + W (silu(a) b)`, (a, b) = V h / rms(h) + v, the same at each pixel.
 
     Papers: PixelCNN (arXiv 1601.06759, figure 5), with 1x1 alone; products in place of rectifiers, two thirds as many:
     Shazeer 2020 (arXiv 2002.05202), section 2. A guess by weights that depend on the neighbours is such a product.
+    Divided by the root mean square (Zhang & Sennrich 2019, arXiv 1910.07467), since products of products else grow
+    without bound where a picture is unlike those before, and training ends in numbers that are not finite.
     """
 
     def __init__(self, features: int, dropout: float, **kwargs: Any) -> None:
@@ -62,7 +65,8 @@ class PixelBlock(keras.layers.Layer):
 
     def call(self, h: Tensor, training: bool | None = None) -> Tensor:
         """`[..., features]`, the same shape."""
-        opening, signal = ops.split(self.inner(h), 2, axis=-1)
+        power = ops.mean(ops.square(ops.cast(h, "float32")), axis=-1, keepdims=True)
+        opening, signal = ops.split(self.inner(h * ops.cast(ops.rsqrt(power + SMALL), h.dtype)), 2, axis=-1)
         return h + self.out(self.drop(ops.silu(opening) * signal, training=training))
 
 
@@ -75,8 +79,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
     first learn that neighbours are alike. Both are told in units of how far the nearest neighbours were from guesses of
     theirs, so that what is learned where a picture is smooth holds where it is rough. The first `channels` features of
     `condition["map"]` are a picture on the scale -1..1, looked at `AHEAD` pixels around: how far the pixels before were
-    from it, and how far it is from the guess at the pixel itself and those to come. The other features are seen in
-    place.
+    from it, and how far it is from the guess at the pixel itself and those to come, both in units of the first. The
+    other features are seen in place.
     After: PixelCNN (arXiv 1601.06759), and NeLLoC (arXiv 2109.02639), which found that all layers but the first may see
     one pixel. Differs from both: differences in place of values; channels in order in the head alone; errors of guesses
     around as the measure, as in lossless coding (CALIC: Wu & Memon 1997).
@@ -154,7 +158,7 @@ class LocalPixelCNN(AutoregressiveNetwork):
         inputs = self.channels * (len(self._before) + len(self._fours) + 1) + 1
         if self.condition_features:
             taps = len(self._behind) + len(self._ahead)
-            inputs += self.channels * taps + self.condition_features - self.channels
+            inputs += self.channels * taps + self.condition_features - self.channels + 1
         self.first.build((None, inputs))
         for block in self.blocks:
             block.build()
@@ -244,14 +248,17 @@ class LocalPixelCNN(AutoregressiveNetwork):
         inside = ops.cast(places.inside, "float32")[..., None]
         apart = inside * (before - guess[..., None, :])
         errors = errors_of(before, places.errors, self._fours)
-        scale, seen = typical(errors, places.errors, 2.0 / (self.num_symbols - 1)), [apart, errors]  # at least a level
+        least = 2.0 / (self.num_symbols - 1)  # a level
+        scale = typical(errors, places.errors, least)
+        seen, others = [(apart, scale), (errors, scale)], [guess, ops.log(scale)]
         if "ahead" in told:
-            near = ops.take(before, self._near, axis=-2)
-            seen.append(ops.take(inside, self._near, axis=-2) * (near - told["behind"]))
-            seen.append(told["ahead"] - guess[..., None, :])
+            known = ops.take(inside, self._near, axis=-2)
+            missed = known * (ops.take(before, self._near, axis=-2) - told["behind"])
+            off = typical(missed, known, least)
+            seen += [(missed, off), (told["ahead"] - guess[..., None, :], off)]
+            others.append(ops.log(off))
         shape = ops.shape(guess)[:-1]
-        parts = [ops.reshape(part, (*shape, part.shape[-2] * part.shape[-1])) for part in seen]
-        parts = [bounded(part / scale) for part in parts] + [guess, ops.log(scale)]
+        parts = [bounded(ops.reshape(x, (*shape, x.shape[-2] * x.shape[-1])) / unit) for x, unit in seen] + others
         parts += [told["rest"]] if "rest" in told else []
         seen = ops.concatenate([ops.cast(part, self.compute_dtype) for part in parts], axis=-1)
         h = self.first(seen) + ops.cast(places.positions, self.compute_dtype)
