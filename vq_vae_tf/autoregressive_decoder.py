@@ -100,9 +100,7 @@ class AutoregressivePixels(Likelihood):
         drawn = sample(self.network, ops.shape(params)[0], seed, self._condition(params))
         return ops.cast(drawn if self.side == 1 else unfold(drawn, self.side), "float32")
 
-    def _condition(self, params: Any) -> dict[str, Any] | None:
-        if not self.network.condition_features:
-            return None
+    def _condition(self, params: Any) -> dict[str, Any]:
         params = self._squares(params)
         return {"map": params if self.use_codes else ops.zeros_like(params)}
 

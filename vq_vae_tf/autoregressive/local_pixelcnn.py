@@ -252,9 +252,8 @@ class LocalPixelCNN(AutoregressiveNetwork):
         scale = typical(errors, places.errors, least)
         seen, others = [(apart, scale), (errors, scale)], [guess, ops.log(scale)]
         if "ahead" in told:
-            known = ops.take(inside, self._near, axis=-2)
-            missed = known * (ops.take(before, self._near, axis=-2) - told["behind"])
-            off = typical(missed, known, least)
+            missed = ops.take(before, self._near, axis=-2) - told["behind"]  # both are 0 outside
+            off = typical(missed, ops.take(inside, self._near, axis=-2), least)
             seen += [(missed, off), (told["ahead"] - guess[..., None, :], off)]
             others.append(ops.log(off))
         shape = ops.shape(guess)[:-1]
