@@ -21,7 +21,8 @@ SHAPE, MAP = (4, 4, 3), 5
 
 
 def _likelihood(shape=SHAPE, use_codes=True, **changes):
-    sizes = {"features": 8, "num_layers": 1, "condition_features": MAP, "num_channels": shape[-1], "num_symbols": 256}
+    width = MAP if use_codes else 0
+    sizes = {"features": 8, "num_layers": 1, "condition_features": width, "num_channels": shape[-1], "num_symbols": 256}
     keras.utils.set_random_seed(0)
     likelihood = AutoregressivePixels(NETWORKS["pixelcnn"](symbol_shape=shape, **{**sizes, **changes}), use_codes)
     likelihood.build()
@@ -166,6 +167,7 @@ def test_every_picture_depends_on_its_map():
 
 def test_without_codes_the_map_says_nothing():
     likelihood, x = _likelihood(use_codes=False), _pictures(2)
+    assert likelihood.outputs(3) == 3
     near, far = (ops.convert_to_numpy(likelihood.log_prob(_map(2) + d, x)) for d in (0.0, 1.0))
     np.testing.assert_array_equal(near, far)
     np.testing.assert_allclose(near, _chain(likelihood, 0 * _map(2), x), rtol=1e-5)
@@ -173,23 +175,7 @@ def test_without_codes_the_map_says_nothing():
     np.testing.assert_array_equal(*drawn)
 
 
-def _blind():
-    return _likelihood(use_codes=False, condition_features=0)
-
-
-def test_a_network_that_looks_at_no_map_is_one_without_codes():
-    likelihood, x = _blind(), _pictures(2)
-    assert likelihood.outputs(3) == 3
-    params = [np.full((2, 4, 4, 3), m, np.float32) for m in (0.0, 1.0)]
-    near, far = (ops.convert_to_numpy(likelihood.log_prob(each, x)) for each in params)
-    np.testing.assert_array_equal(near, far)
-    alone = ops.convert_to_numpy(likelihood.network.nats(x.astype("int32")))
-    np.testing.assert_allclose(near, -alone.sum((1, 2, 3)), rtol=1e-5)
-    drawn = [ops.convert_to_numpy(likelihood.sample(each, seed=1)) for each in params]
-    np.testing.assert_array_equal(*drawn)
-
-
-@pytest.mark.parametrize("make", [_likelihood, lambda: _likelihood(use_codes=False), _blind, _squares])
+@pytest.mark.parametrize("make", [_likelihood, lambda: _likelihood(use_codes=False), _squares])
 def test_the_config_makes_the_same_likelihood(make):
     likelihood = make()
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(likelihood))
@@ -208,10 +194,11 @@ def test_the_config_makes_the_same_likelihood(make):
     [
         ({"num_symbols": 16}, "expected 256"),
         ({"condition_features": 0}, "width of the map"),
+        ({"use_codes": False}, "0 without"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(changes, message):
-    shape = changes.pop("shape", SHAPE)
+    shape, use_codes = changes.pop("shape", SHAPE), changes.pop("use_codes", True)
     with pytest.raises(ValueError, match=message):
         AutoregressivePixels(
             NETWORKS["pixelcnn"](
@@ -224,5 +211,6 @@ def test_a_network_that_does_not_fit_is_refused(changes, message):
                     "num_layers": 1,
                     **changes,
                 },
-            )
+            ),
+            use_codes,
         )

@@ -28,12 +28,12 @@ class AutoregressivePixels(Likelihood):
         network: an `AutoregressiveNetwork` over squares of pixels, 256 symbols over (height / side, width / side,
             channels * side^2) with `num_channels` the last; or over maps of codes (height, width), as many symbols as
             there are codes. Its `condition_features` are side^2 times the width of the map that the decoder gives.
-        use_codes: False hides the map, to compare with: zeros come in its place, or nothing where the network has
-            condition_features=0.
+        use_codes: False for a network with condition_features=0, which sees no map: the one without codes, to compare
+            with. (A map of zeros in its place would mislead one that measures pixels by a picture.)
         side: of the squares, in pixels.
 
     Raises:
-        ValueError: a network that is over neither.
+        ValueError: a network that is over neither, or sees a map without codes or none with them.
     """
 
     def __init__(self, network: Any, use_codes: bool = True, side: int = 1, **kwargs: Any) -> None:
@@ -46,8 +46,11 @@ class AutoregressivePixels(Likelihood):
                 f"{network.num_channels}; expected 256 over (height, width, channels) with num_channels=channels, or "
                 "any number over (height, width)."
             )
-        if use_codes and network.condition_features < 1:
-            raise ValueError(f"{self.name}: the network has condition_features=0; expected the width of the map.")
+        if use_codes == (network.condition_features < 1):
+            raise ValueError(
+                f"{self.name}: the network has condition_features={network.condition_features} with use_codes="
+                f"{use_codes}; expected the width of the map with codes, 0 without."
+            )
         if any(size % side**2 for size in (network.condition_features, *(shape[-1:] if pixels else ()))):
             raise ValueError(
                 f"{self.name}: the network has {shape[-1]} channels and condition_features={network.condition_features}"
@@ -101,8 +104,7 @@ class AutoregressivePixels(Likelihood):
         return ops.cast(drawn if self.side == 1 else unfold(drawn, self.side), "float32")
 
     def _condition(self, params: Any) -> dict[str, Any]:
-        params = self._squares(params)
-        return {"map": params if self.use_codes else ops.zeros_like(params)}
+        return {"map": self._squares(params)}
 
     def get_config(self) -> dict[str, Any]:
         """The network, serialised, whether it sees the codes, and the side of its squares."""

@@ -117,6 +117,7 @@ def build_second_stage(
         GatedPixelCNN,
         model.pixelcnn_units,
         precision,
+        use_codes=model.pixelcnn_codes,
         num_symbols=first.quantizer.num_codes,
         symbol_shape=grid[:2],
         num_layers=model.pixelcnn_layers,

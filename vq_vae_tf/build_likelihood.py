@@ -40,9 +40,12 @@ def build_likelihood(config: Config, image_shape: tuple[int, int, int], precisio
     return LIKELIHOODS[name](name="likelihood")
 
 
-def decoder_network(network: type[AutoregressiveNetwork], units: int, precision: str, **sizes: Any) -> Any:
-    """An autoregressive network that is the decoder: the map that it is conditioned on is as wide as itself."""
-    return network(condition_features=units, features=units, name="network", dtype=precision, **sizes)
+def decoder_network(
+    network: type[AutoregressiveNetwork], units: int, precision: str, use_codes: bool = True, **sizes: Any
+) -> Any:
+    """An autoregressive network that is the decoder: a map that it is conditioned on is as wide as itself."""
+    condition = units if use_codes else 0
+    return network(condition_features=condition, features=units, name="network", dtype=precision, **sizes)
 
 
 def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], precision: str) -> Likelihood:
@@ -62,6 +65,7 @@ def _pixelcnn_likelihood(config: Config, image_shape: tuple[int, int, int], prec
         GatedPixelCNN,
         model.pixelcnn_units,
         precision,
+        use_codes=model.pixelcnn_codes,
         num_symbols=256,
         symbol_shape=(height // side, width // side, channels * side**2),
         num_channels=channels * side**2,
@@ -90,7 +94,6 @@ def _local_pixelcnn(config: Config, image_shape: tuple[int, int, int], precision
         num_channels=channels,
         features=model.pixelcnn_units,
         head_features=max(model.pixelcnn_units // 2, 1),
-        # Without codes it does without a picture too: how far pixels are from zeros would only mislead it.
         condition_features=max(model.pixelcnn_units // 8, channels) if model.pixelcnn_codes else 0,
         num_layers=model.pixelcnn_layers,
         logistics=model.pixelcnn_logistics,

@@ -28,7 +28,6 @@ AHEAD = 2
 """Pixels in every direction for which the map's picture is looked at."""
 NEAR = 2
 """Steps up, left or right, at most, to the pixels whose own guesses tell how good the guess is, and that are heard."""
-SMALL = 1e-6
 
 
 class Places(NamedTuple):
@@ -65,8 +64,7 @@ class PixelBlock(keras.layers.Layer):
 
     def call(self, h: Tensor, training: bool | None = None) -> Tensor:
         """`[..., features]`, the same shape."""
-        power = ops.mean(ops.square(ops.cast(h, "float32")), axis=-1, keepdims=True)
-        opening, signal = ops.split(self.inner(h * ops.cast(ops.rsqrt(power + SMALL), h.dtype)), 2, axis=-1)
+        opening, signal = ops.split(self.inner(ops.rms_normalization(h)), 2, axis=-1)
         return h + self.out(self.drop(ops.silu(opening) * signal, training=training))
 
 
