@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.codes import open_codes
 from vq_vae_tf.evaluation.reconstruction import as_served
 from vq_vae_tf.packed import read_packed, write_packed
 from vq_vae_tf.pipeline.decoding import decoder
-from vq_vae_tf.pipeline.loading import load_vqvae
+from vq_vae_tf.pipeline.loading import load_vqvae, trained_pair
 from vq_vae_tf.pipeline.run import open_run
 
 pytestmark = pytest.mark.slow
@@ -114,6 +115,32 @@ def test_every_picture_keeps_the_bytes_it_may_have(command, trained, tmp_path):
     assert not none.exists()
 
 
+def test_other_pictures_are_encoded_by_search_too(command, trained, tmp_path):
+    data, workdir = trained
+    opened = open_run(str(workdir))
+    vqvae, prior = trained_pair(opened)
+    pictures = opened.modality.open_other(opened, f"folder:{data}")
+    x = np.concatenate([batch["x"].numpy() for batch in pictures.examples("train", 50)])
+    found = {}
+    for name, flags in {
+        "own": [],
+        "searched": ["--search_candidates=8"],
+        "cheap": ["--search_candidates=8", "--search_rate_weight=3"],
+    }.items():
+        output = tmp_path / name
+        command("encode", f"--workdir={workdir}", f"--input=folder:{data}", f"--output={output}", *flags)
+        codes = open_codes(output)
+        assert codes.names("train")[0] == "a/0.png"
+        found[name] = np.concatenate([batch["codes"].numpy() for batch in codes.examples("train", 50)])
+    np.testing.assert_array_equal(found["own"], vqvae.encode(x))
+    loss = {name: np.asarray(vqvae.code_loss(codes, x)) for name, codes in found.items()}
+    rate = {name: -np.asarray(prior.log_prob(codes)) for name, codes in found.items()}
+    assert (loss["searched"] <= loss["own"] + 1e-3).all()
+    assert loss["searched"].mean() < loss["own"].mean() - 0.1
+    assert (loss["cheap"] + 3 * rate["cheap"] <= loss["own"] + 3 * rate["own"] + 1e-3).all()
+    assert rate["cheap"].mean() < rate["searched"].mean() - 0.1
+
+
 def test_names_stay_below_the_folder_and_apart(command, trained, tmp_path):
     data, workdir = trained
     one = tmp_path / "x.vqpack"
@@ -146,6 +173,9 @@ def test_bad_input_is_one_sentence_and_status_2(command, trained, run, tmp_path)
         ("decompress", [work, f"--input={bad}", f"--output={tmp_path / 'o'}"], "no file of packed codes"),
         ("decompress", [work, f"--input={other}", f"--output={tmp_path / 'o'}"], "another prior"),
         ("evaluate", [work, "--search_rate_weight=1"], "for a search"),
+        ("encode", [work, "--search_candidates=2"], "--search_ flags are for --input"),
+        ("encode", [work, f"--input=folder:{data}", f"--output={one.parent / 'o'}", "--search_sweeps=2"], "a search"),
+        ("encode", [work, f"--input=folder:{data}", f"--output={one.parent / 'o'}", "--search_candidates=99"], "99"),
     ]
     for name, argv, message in cases:
         said = command(name, *argv, status=2)
@@ -169,6 +199,11 @@ def test_a_prior_that_wants_classes_is_named(command, trained, run, tmp_path):
     assert "no trained prior" in said
     said = command("evaluate", f"--workdir={workdir}", "--search_candidates=2", "--search_rate_weight=1", status=2)
     assert "needs a learned prior" in said
+    weighed = ["--search_candidates=2", "--search_rate_weight=1", f"--output={tmp_path / 'y'}"]
+    encode = "encode", f"--workdir={workdir}", f"--input=folder:{data}", *weighed
+    assert "needs a learned prior" in command(*encode, status=2)
     run(*given, *short, "--stages=prior")
+    assert "--prior_labels=false" in command(*encode, status=2)
+    assert not (tmp_path / "y").exists()
     said = command("compress", f"--workdir={workdir}", f"--input={data}", f"--output={tmp_path / 'x'}", status=2)
     assert "--prior_labels=false" in said

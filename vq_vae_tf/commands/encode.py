@@ -18,8 +18,10 @@ SUMMARY = """
 
     bin/encode --workdir=runs/cifar
     bin/encode --workdir=runs/cifar --input=folder:/path/to/pictures --output=/path/to/codes
+    bin/encode --workdir=runs/cifar --input=folder:/pictures --output=/codes --search_candidates=8    slower, closer
 """
-FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir"))
+SEARCH = ("search_candidates", "search_sweeps", "search_rate_weight")
+FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", *SEARCH))
 EXTRA = (
     ExtraFlag("input", str, "", "a TFDS name or folder:/path; empty: the run's own data"),
     ExtraFlag("output", str, "", "folder for the codes of --input"),
@@ -36,9 +38,14 @@ def run(argv: list[str]) -> None:
     if values["output"] and not values["input"]:
         raise UserError("--output was given without --input; say what to encode, or leave both out.")
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    if run_.config.data.modality != "image":
+        command_line.refuse(values, SEARCH, run_.config.data.modality)
+    command_line.refuse_idle_search(values, run_.config)
     if values["input"]:
         stages.tell(stages.encode_other(run_, values["input"], values["output"]))
     else:
+        if set(SEARCH) & values.present:
+            raise UserError("--search_ flags are for --input; the run's own codes are those that its prior learns.")
         stages.tell(stages.encode_data(run_, mend=True))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from vq_vae_tf.compression import Compressor
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.pipeline.modality import CodeOf
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.prior import Prior
 from vq_vae_tf.training.result import load_weights
@@ -20,7 +22,24 @@ def compressor(prior: Prior) -> Compressor:
     return Compressor(prior, compiled=partial(tf.function, autograph=False))
 
 
-def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> Callable[[Mapping[str, Any]], tf.Tensor]:
+def drawer(vqvae: VQVAE) -> CodeOf:
+    """Batch -> codes drawn from q(z | x), other draws for each batch."""
+    step = tf.Variable(0)
+
+    def draw(batch: Mapping[str, Any]) -> tf.Tensor:
+        return vqvae.draw(batch, step.assign_add(1))[0]
+
+    return tf.function(draw, reduce_retracing=True, autograph=False)
+
+
+def check_searchable(run: Run, prior: Prior | None) -> None:
+    """Raises: UserError for a search that weighs what codes cost under a prior, where there is none."""
+    for name in ("search_rate_weight", "search_bytes"):
+        if (given := getattr(run.config.evaluation, name)) and prior is None:
+            raise UserError(f"--{name}={given} needs a learned prior; train one (--stages=codes,prior) first.")
+
+
+def coder(run: Run, vqvae: VQVAE, prior: Prior | None) -> CodeOf:
     """Batch -> codes, by the run's --search_ flags: the encoder's, or searched, under a prior if they weigh its rate.
 
     The search is made in the precision of training, its outcome checked against the encoder's codes in float32, but

@@ -30,6 +30,8 @@ MODALITIES = {
     "video": "vq_vae_tf.pipeline.video:VideoModality",
 }
 """Name of `--modality` -> where its class is; imported when it is first asked for."""
+CodeOf = Callable[[Mapping[str, Any]], tf.Tensor]
+"""Batch -> its codes int32 `[batch, *code_shape]`."""
 _ENCODED = 500  # examples at a time
 
 
@@ -119,14 +121,11 @@ class Modality(ABC):
         del config
         return codes.training_batches(seed=seed, **where)
 
-    def write_codes(self, vqvae: VQVAE, digest: str, data: Any, directory: Path, drawn: bool = False) -> CodeManifest:
-        """Encodes every split of the data into a directory; `drawn`: by draws, not by the nearest codes."""
-        step = tf.Variable(0)
-
-        def draw(batch: Any) -> Any:
-            return vqvae.draw(batch, step.assign_add(1))[0]
-
-        encode = tf.function(draw if drawn else vqvae.encode, reduce_retracing=True, autograph=False)
+    def write_codes(
+        self, vqvae: VQVAE, digest: str, data: Any, directory: Path, code_of: CodeOf | None = None
+    ) -> CodeManifest:
+        """Encodes every split of the data into a directory; `code_of`: otherwise than by the encoder's own codes."""
+        encode = code_of or tf.function(vqvae.encode, reduce_retracing=True, autograph=False)
         splits = {split: _encoded(encode, data, split) for split, size in data.sizes.items() if size}
         z_shape = vqvae.encoder.compute_output_shape((None, *self.example_shape(data)))
         return write_codes(

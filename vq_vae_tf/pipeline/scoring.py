@@ -18,7 +18,6 @@ from vq_vae_tf import config as config_lib
 from vq_vae_tf import version
 from vq_vae_tf.codes import CodeData
 from vq_vae_tf.disk import writing
-from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.codebook import CodebookUse, code_counts, codebook_use
 from vq_vae_tf.evaluation.grids import beside_grid, encode_png, upscale
 from vq_vae_tf.evaluation.image_report import ImageRun, compression_ratio, image_report
@@ -35,6 +34,7 @@ from vq_vae_tf.evaluation.reconstruction import ReconstructionScores, as_served,
 from vq_vae_tf.evaluation.report import Report, Section, write_report
 from vq_vae_tf.evaluation.sections import configuration_section, training_sections
 from vq_vae_tf.files import replacing, write_json
+from vq_vae_tf.pipeline.coding import check_searchable
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
 from vq_vae_tf.pipeline.loading import model_digests
 from vq_vae_tf.pipeline.run import Run
@@ -57,9 +57,7 @@ def evaluate_run(
         UserError: if the split is empty, or what it writes cannot be written.
     """
     split, size = run.scored_split(), run.config.evaluation.eval_batch_size
-    for name in ("search_rate_weight", "search_bytes"):
-        if (given := getattr(run.config.evaluation, name)) and prior is None:
-            raise UserError(f"--{name}={given} needs a learned prior; train one (--stages=codes,prior) first.")
+    check_searchable(run, prior)
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
     def batches() -> tf.data.Dataset:

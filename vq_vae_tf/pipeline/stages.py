@@ -13,10 +13,12 @@ from typing import Any
 import tensorflow as tf
 
 from vq_vae_tf.build_options import prior_options, vqvae_options
-from vq_vae_tf.codes import MANIFEST, CodeData, open_codes
+from vq_vae_tf.codes import MANIFEST, CodeData, CodeManifest, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline.loading import load_vqvae, model_digests, shown_vectors, trained
+from vq_vae_tf.pipeline.coding import check_searchable, coder, drawer
+from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, model_digests, shown_vectors, trained
+from vq_vae_tf.pipeline.modality import CodeOf
 from vq_vae_tf.pipeline.run import Run, start_run
 from vq_vae_tf.pipeline.scoring import measured
 from vq_vae_tf.pipeline.starting import beginning
@@ -27,6 +29,7 @@ from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
 from vq_vae_tf.training.source import claim_source
 from vq_vae_tf.training.strategies import is_chief, make_strategy
+from vq_vae_tf.vqvae import VQVAE
 
 STAGES = ("vqvae", "codes", "prior", "evaluate", "sample", "export")
 
@@ -112,25 +115,39 @@ def encode_data(run: Run, mend: bool = False) -> str:
             if not mend:
                 raise
             tell(f"codes: {error}")
-    return write_data_codes(run, run.data, run.codes, drawn=True)
+    vqvae, digest = load_vqvae(run)
+    # A prior over the codes of a VQ-VAE that was trained with drawn ones has to know how they are spread.
+    code_of = drawer(vqvae) if draws_codes(vqvae.quantizer) else None
+    return _counted(run.modality.write_codes(vqvae, digest, run.data, run.codes, code_of), run.codes)
 
 
 def encode_other(run: Run, dataset: str, output: str) -> str:
-    """Encodes another data set with the run's VQ-VAE into the folder `output`. Raises: UserError."""
+    """Encodes another data set with the run's VQ-VAE into the folder `output`, by its --search_ flags.
+
+    Raises: UserError.
+    """
     if not output:
         raise UserError("--input was given without --output; say which folder the codes go to.")
     if (Path(output) / MANIFEST).exists():
         raise UserError(f"--output={output} holds codes already; give another folder.")
-    return write_data_codes(run, run.modality.open_other(run, dataset), Path(output))
-
-
-def write_data_codes(run: Run, data: Any, directory: Path, drawn: bool = False) -> str:
-    """Encodes every split of `data` into `directory`; returns what to tell the user.
-
-    Drawn codes are those of a VQ-VAE that was trained with such: the prior has to know how they are spread.
-    """
+    data = run.modality.open_other(run, dataset)
     vqvae, digest = load_vqvae(run)
-    manifest = run.modality.write_codes(vqvae, digest, data, directory, drawn and draws_codes(vqvae.quantizer))
+    code_of = _searching(run, vqvae) if run.config.evaluation.search_candidates else None
+    return _counted(run.modality.write_codes(vqvae, digest, data, Path(output), code_of), output)
+
+
+def _searching(run: Run, vqvae: VQVAE) -> CodeOf:
+    prior = load_prior(run) if run.config.evaluation.search_rate_weight else None
+    check_searchable(run, prior)
+    if prior is not None and prior.network.num_labels:
+        raise UserError(
+            f"The prior of {run.directory} wants to know each picture's class; leave --search_rate_weight out, or "
+            "train one with --prior_labels=false."
+        )
+    return coder(run, vqvae, prior)
+
+
+def _counted(manifest: CodeManifest, directory: str | Path) -> str:
     return f"{sum(s['num_examples'] for s in manifest.splits.values())} examples encoded into {directory}"
 
 

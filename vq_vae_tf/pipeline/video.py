@@ -27,7 +27,7 @@ from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
-from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
+from vq_vae_tf.pipeline.modality import CodeOf, Draw, Modality, SampleRequest
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import check_top_k
 from vq_vae_tf.pipeline.summaries import vqvae_summaries
@@ -111,10 +111,10 @@ class VideoModality(Modality):
         return transitions(codes, config.video.past_frames, seed=seed, **where)
 
     def write_codes(
-        self, vqvae: VQVAE, digest: str, data: VideoData, directory: Path, drawn: bool = False
+        self, vqvae: VQVAE, digest: str, data: VideoData, directory: Path, code_of: CodeOf | None = None
     ) -> CodeManifest:
         """See `Modality`. Always the nearest codes: those of the past are what the next frame is imagined from."""
-        del drawn
+        del code_of
         return write_video_codes(vqvae, digest, data, directory)
 
     def evaluate(self, run: Run) -> str:
