@@ -36,8 +36,21 @@ def test_flagfile_reproduces_the_config(tmp_path_factory, rate, steps, name, jit
 
 def test_only_identity_makes_another_run():
     base = config_lib.Config()
-    assert config_lib.differences(base, config_lib.replace(base, stages="codes", export_name="other")) == []
-    assert config_lib.differences(base, config_lib.replace(base, seed=3)) == ["--seed=3 (was 0)"]
+    everything = ("vqvae", "codes", "prior")
+    assert config_lib.differences(base, config_lib.replace(base, stages="codes", export_name="other"), everything) == []
+    assert config_lib.differences(base, config_lib.replace(base, seed=3), everything) == ["--seed=3 (was 0)"]
+
+
+def test_flags_of_a_stage_that_has_not_begun_make_no_other_run():
+    base = config_lib.Config()
+    changed = config_lib.replace(base, units=3, draw_temperature=0.5, prior_steps=7)
+    held = ["--units=3 (was 128)", "--draw_temperature=0.5 (was 0.0)", "--prior_steps=7 (was 10000)"]
+    assert config_lib.differences(base, changed, ("vqvae", "codes", "prior")) == held
+    assert config_lib.differences(base, changed, ("vqvae", "codes")) == held[:2]
+    assert config_lib.differences(base, changed, ("vqvae",)) == held[:1]
+    assert config_lib.differences(base, changed, ()) == []
+    of_prior = {option.name for option in config_lib.options() if option.stage == "prior"}
+    assert of_prior == {option.name for option in config_lib.options() if option.section == "prior"}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ def _check_kind(config: Config) -> None:
             f"--code_temperature={q.code_temperature:g} draws codes by their distance, which --quantizer={name} does "
             f"not do; give 0, or one of {', '.join(DRAWN)}."
         )
+    if q.draw_temperature and not q.code_temperature:
+        raise UserError(
+            f"--draw_temperature={q.draw_temperature:g} is of a VQ-VAE trained with --code_temperature; give that too, "
+            "or leave it out."
+        )
     if q.rate_cost and (name != "product" or not q.code_temperature):
         raise UserError(
             f"--rate_cost={q.rate_cost:g} with --quantizer={name} --code_temperature={q.code_temperature:g}: it is of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,13 @@ def to_flagfile(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """The flags that make `new` another run than `old`, each as `--name=new (was old)`."""
+def differences(old: Config, new: Config, begun: Collection[str]) -> list[str]:
+    """The flags that make `new` another run than `old`, of which these stages have begun: `--name=new (was old)`."""
     before, after = to_values(old), to_values(new)
     return [
         f"--{option.name}={after[option.name]} (was {before[option.name]})"
         for option in options()
-        if option.identity and before[option.name] != after[option.name]
+        if option.identity and option.stage in begun and before[option.name] != after[option.name]
     ]
 
 

@@ -11,10 +11,21 @@ from vq_vae_tf.errors import UserError
 
 
 def option(
-    default: Any, text: str, *, minimum: float | None = None, maximum: float | None = None, identity: bool = True
+    default: Any,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    identity: bool = True,
+    stage: str = "vqvae",
 ) -> Any:
-    """A field that is a flag; `identity=False` marks what may change between two calls on one work folder."""
-    return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum, "identity": identity})
+    """A field that is a flag.
+
+    `identity=False` marks what may change between two calls on one work folder; all others may until the first `stage`
+    that depends on them has begun.
+    """
+    ranges = {"minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata={"help": text, **ranges, "identity": identity, "stage": stage})
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Option:
     minimum: float | None
     maximum: float | None
     identity: bool
+    stage: str
 
 
 def options_of(config: type) -> Iterator[Option]:
@@ -52,6 +64,7 @@ def options_of(config: type) -> Iterator[Option]:
                 minimum=item.metadata["minimum"],
                 maximum=item.metadata["maximum"],
                 identity=item.metadata["identity"],
+                stage=item.metadata["stage"],
             )
 
 

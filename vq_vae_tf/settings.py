@@ -187,6 +187,13 @@ class QuantizerConfig:
         "gives the bound with drawn codes; 0: the nearest",
         minimum=0.0,
     )
+    draw_temperature: float = option(
+        0.0,
+        "of a VQ-VAE trained with --code_temperature: how its codes are drawn once it is trained, for the prior to "
+        "learn and for the bound; 0: as in training",
+        minimum=0.0,
+        stage="codes",
+    )
     rate_cost: float = option(
         0.0,
         "of the product quantizer with --code_temperature: it learns how exactly each dimension of z is told, at this "
@@ -215,8 +222,8 @@ SCHEDULED: dict[str, dict[str, Any]] = {
 """What the flags of both trainings mean, without their prefix."""
 
 
-def _scheduled(name: str, default: Any) -> Any:
-    return option(default, **SCHEDULED[name])
+def _scheduled(name: str, default: Any, stage: str = "vqvae") -> Any:
+    return option(default, **SCHEDULED[name], stage=stage)
 
 
 @dataclass(frozen=True)
@@ -237,24 +244,25 @@ class TrainingConfig:
 class PriorConfig:
     """Prior over the codes, and its training."""
 
-    prior: str = option("pixelcnn", "a name of NETWORKS")
-    prior_units: int = option(128, "hidden units", minimum=1)
-    prior_layers: int = option(12, "layers", minimum=1)
-    prior_dropout: float = option(0.1, "dropout rate", minimum=0.0, maximum=1.0)
+    prior: str = option("pixelcnn", "a name of NETWORKS", stage="prior")
+    prior_units: int = option(128, "hidden units", minimum=1, stage="prior")
+    prior_layers: int = option(12, "layers", minimum=1, stage="prior")
+    prior_dropout: float = option(0.1, "dropout rate", minimum=0.0, maximum=1.0, stage="prior")
     prior_vectors: bool = option(
         False,
         "of the product quantizer: the prior sees and predicts codes as the vectors of their codebook, not as names; "
         "for codes of few dimensions",
+        stage="prior",
     )
-    prior_labels: bool = option(True, "condition on the class where the data has classes")
-    prior_steps: int = _scheduled("steps", 10_000)
-    prior_batch_size: int = _scheduled("batch_size", 32)
-    prior_learning_rate: float = _scheduled("learning_rate", 1e-3)
-    prior_schedule: Literal["constant", "cosine", "linear"] = _scheduled("schedule", "cosine")
-    prior_warmup_steps: int = _scheduled("warmup_steps", 200)
-    prior_weight_decay: float = _scheduled("weight_decay", 0.0)
-    prior_clip_norm: float = _scheduled("clip_norm", 1.0)
-    prior_weight_ema: float = _scheduled("weight_ema", 0.0)
+    prior_labels: bool = option(True, "condition on the class where the data has classes", stage="prior")
+    prior_steps: int = _scheduled("steps", 10_000, "prior")
+    prior_batch_size: int = _scheduled("batch_size", 32, "prior")
+    prior_learning_rate: float = _scheduled("learning_rate", 1e-3, "prior")
+    prior_schedule: Literal["constant", "cosine", "linear"] = _scheduled("schedule", "cosine", "prior")
+    prior_warmup_steps: int = _scheduled("warmup_steps", 200, "prior")
+    prior_weight_decay: float = _scheduled("weight_decay", 0.0, "prior")
+    prior_clip_norm: float = _scheduled("clip_norm", 1.0, "prior")
+    prior_weight_ema: float = _scheduled("weight_ema", 0.0, "prior")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,28 @@ def test_the_whole_chain(run, pictures, tmp_path):
     np.testing.assert_array_equal(signatures["encode"](image=x[:4])["codes"], nearest[:4])
 
 
+def test_a_trained_model_draws_at_another_temperature(run, pictures, tmp_path):
+    workdir = tmp_path / "run"
+    flags = [*FLAGS, f"--dataset=folder:{pictures}", f"--workdir={workdir}"]
+    run(*flags, "--stages=vqvae")
+    digest, away, rate = load_vqvae(open_run(workdir))[1], [], []
+    for temperature in (0.0, 0.001, 5.0):
+        run(*flags, "--stages=codes", f"--draw_temperature={temperature}")
+        opened = open_run(workdir)
+        vqvae, same = load_vqvae(opened)
+        assert same == digest
+        assert vqvae.quantizer.temperature == (temperature or 0.05)
+        x = np.concatenate([batch["x"].numpy() for batch in opened.data.examples("train", 50)])
+        drawn = open_codes(opened.codes, digest).store("train").arrays["codes"].numpy()
+        away.append(np.mean(drawn != vqvae.encode(x).numpy()))
+        rate.append(np.mean(vqvae.drawn_elbo(x, tf.constant(5))["rate"]))
+        shutil.rmtree(workdir / "codes")
+    assert away[1] < away[0] < away[2]
+    assert rate[1] > rate[0] > rate[2]
+    run(*flags, "--stages=codes", "--draw_temperature=5")
+    run(*flags, "--stages=codes", "--draw_temperature=2", status=2)
+
+
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
@@ -77,3 +100,9 @@ def test_what_cannot_be_had_is_refused_before_any_work(run, pictures, tmp_path, 
     assert f"--{flag}={value}" in said
     assert any(other in said for other in ("--code_temperature=0.05", "--contrast_codes", "--rate_cost=0.01"))
     assert not (tmp_path / "run" / "vqvae" / "result.json").exists()
+
+
+def test_a_model_that_draws_no_codes_has_no_temperature(run, pictures, tmp_path, capsys):
+    given = ["--flagfile=smoke.flags", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}"]
+    run(*given, "--draw_temperature=0.5", status=2)
+    assert "--draw_temperature=0.5 is of a VQ-VAE trained with --code_temperature" in capsys.readouterr().err

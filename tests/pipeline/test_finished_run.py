@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from vq_vae_tf.config import recipes_directory, replace
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.image import ImageModality
 from vq_vae_tf.pipeline.run import open_run, read_flagfile, start_run
 
@@ -50,6 +51,26 @@ def test_a_refused_flag_is_refused_before_any_work_and_not_held_against_the_righ
 
 def test_flags_by_which_a_stage_has_worked_are_held(again, copy):
     assert "holds another run: --batch_size=4 (was 8)" in again(copy, "--batch_size=4", status=2)
+
+
+def test_flags_of_the_prior_are_open_until_its_training_begins(again, copy):
+    was = result_of(copy)
+    shutil.rmtree(copy / "prior")
+    again(copy, "--stages=prior", "--prior_steps=3", "--prior_units=24")
+    assert result_of(copy) == was
+    kept = open_run(str(copy)).config.prior
+    assert (kept.prior_steps, kept.prior_units) == (3, 24)
+    assert json.loads((copy / "prior" / "result.json").read_text())["steps"] == 3
+    told = again(copy, "--stages=prior", "--prior_steps=5", "--prior_units=24", status=2)
+    assert "holds another run: --prior_steps=5 (was 3)" in told
+
+
+def test_a_prior_that_the_quantizer_holds_is_not_open(finished_run, tmp_path):
+    config = replace(read_flagfile(finished_run / "config.flags"), quantizer="joint", workdir=str(tmp_path))
+    start_run(config)
+    (tmp_path / "vqvae").mkdir()
+    with pytest.raises(UserError, match="holds another run: --prior_units=7"):
+        start_run(replace(config, prior_units=7))
 
 
 def test_damaged_codes_are_refused_by_training_and_mended_by_bin_encode(again, command, copy):

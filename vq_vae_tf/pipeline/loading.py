@@ -10,7 +10,7 @@ from keras import ops
 
 from vq_vae_tf import build
 from vq_vae_tf.codes import open_codes
-from vq_vae_tf.config import Config
+from vq_vae_tf.config import Config, replace
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run, read_flagfile
 from vq_vae_tf.prior import Prior
@@ -28,10 +28,13 @@ def trained(directory: Path, stage: str) -> TrainResult:
 
 
 def load_vqvae(run: Run) -> tuple[VQVAE, str]:
-    """The trained VQ-VAE in float32 and the digest of its weights."""
+    """The trained VQ-VAE in float32, which draws codes by --draw_temperature, and the digest of its weights."""
     trained(run.vqvae, "vqvae")
     build.clear_session(run.config.run.seed)
-    model = run.modality.build_vqvae(run.config, run.known)
+    config, draws = run.config, run.config.quantizer.draw_temperature
+    if draws:
+        config = replace(config, code_temperature=draws)
+    model = run.modality.build_vqvae(config, run.known)
     return model, load_weights(model, run.vqvae).digest
 
 

@@ -16,6 +16,9 @@ from vq_vae_tf.files import write_text
 from vq_vae_tf.pipeline.facts import check_facts, read_facts, write_facts
 from vq_vae_tf.pipeline.modality import Modality, modality
 
+STAGES = ("vqvae", "codes", "prior")
+"""Those that leave something in a folder of their name that depends on flags."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -60,9 +63,12 @@ class Run:
         return self.directory / "searched"
 
     @property
-    def begun(self) -> bool:
-        """Whether a stage has left anything that depends on the flags."""
-        return any(folder.exists() for folder in (self.vqvae, self.codes, self.prior))
+    def begun(self) -> frozenset[str]:
+        """The stages that have left anything that depends on flags of theirs."""
+        begun = {name for name in STAGES if (self.directory / name).exists()}
+        if begun and self.config.quantizer.quantizer == "joint":
+            begun.add("prior")  # whose network the quantizer has
+        return frozenset(begun)
 
     @property
     def reconstructions(self) -> Path:
@@ -139,7 +145,8 @@ def open_run(workdir: str, **changes: Any) -> Run:
 def start_run(config: Config) -> Run:
     """Makes or reopens the work folder of `config` and writes config.flags.
 
-    Flags that no stage has worked by yet may change: those of a command that was refused are not held against the next.
+    Flags that no stage has worked by yet may change: those of a command that was refused are not held against the next,
+    and those of the prior are open until its training begins.
 
     Raises:
         UserError: if the folder holds another run or cannot be written.
@@ -168,10 +175,12 @@ def _reopen(run: Run) -> Run:
     old = read_flagfile(run.config_file)
     if run.config.model.data_variance == 0.0:
         run = run.with_variance(old.model.data_variance)
-    changed = config_lib.differences(old, run.config)
-    if changed:
+    if changed := config_lib.differences(old, run.config, run.begun):
         what = f"--workdir={run.directory} holds another run: {', '.join(changed)}"
         raise UserError(f"{what}; give another --workdir, or the same flags.")
+    if config_lib.differences(old, run.config, STAGES):
+        with writing(run.config_file):
+            write_text(run.config_file, config_lib.to_flagfile(run.config))
     return run
 
 
