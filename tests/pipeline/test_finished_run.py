@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf import progress
 from vq_vae_tf.config import recipes_directory, replace
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.image import ImageModality
@@ -71,6 +72,14 @@ def test_a_prior_that_the_quantizer_holds_is_not_open(finished_run, tmp_path):
     (tmp_path / "vqvae").mkdir()
     with pytest.raises(UserError, match="holds another run: --prior_units=7"):
         start_run(replace(config, prior_units=7))
+
+
+def test_evaluation_says_how_far_it_is(command, copy, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    told = command("evaluate", f"--workdir={copy}", "--eval_split=train", "--eval_batch_size=6").splitlines()
+    for part in ("reconstructions", "codes", "uniform", "learned"):
+        steps = [line.split()[2] for line in told if line.startswith(f"evaluate: {part} ")]
+        assert steps == ["1/4", "2/4", "3/4", "4/4"]  # of 19 pictures
 
 
 def test_damaged_codes_are_refused_by_training_and_mended_by_bin_encode(again, command, copy):

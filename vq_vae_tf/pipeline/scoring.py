@@ -40,6 +40,7 @@ from vq_vae_tf.pipeline.loading import model_digests
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
+from vq_vae_tf.progress import shown
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.training.log import read_metrics
 from vq_vae_tf.vqvae import VQVAE
@@ -60,20 +61,23 @@ def evaluate_run(
     check_searchable(run, prior)
     encode = tf.function(lambda batch: {"codes": vqvae.encode(batch["x"])}, reduce_retracing=True, autograph=False)
 
-    def batches() -> tf.data.Dataset:
-        return run.data.examples(split, size)
+    def batches(title: str, most: int | None = None) -> Iterator[Mapping[str, Any]]:
+        count = -(-(most or run.data.sizes[split]) // size)
+        return shown(run.data.examples(split, size).take(count), f"evaluate: {title}", count)
 
     def reconstruct(batch: Mapping[str, Any]) -> tf.Tensor:
         return decoder(vqvae)(encode(batch)["codes"])
 
-    seen = batches().take(-(-DRAWN // size)) if draws(vqvae) else batches()
+    most = min(DRAWN, run.data.sizes[split]) if draws(vqvae) else None
+    seen = batches("reconstructions", most)
     reconstruction = reconstruction_scores(reconstruct, seen, run.config.model.data_variance)
     quantizer = vqvae.quantizer
-    counts = code_counts((encode(b) for b in batches()), quantizer.num_codes, quantizer.num_codebooks)
+    counts = code_counts((encode(b) for b in batches("codes")), quantizer.num_codes, quantizer.num_codebooks)
     prior_score = measure_prior(prior, codes, split, size) if prior is not None and codes is not None else None
     bounds = _bounds(vqvae, prior, batches, run.config.evaluation.iw_samples)
     searched = score_searched(run, vqvae, prior, SHOWN) if run.config.evaluation.search_candidates else None
-    x = np.concatenate([b["x"].numpy() for b in itertools.islice(batches(), 1 + SHOWN // size)])[:SHOWN]
+    first = itertools.islice(run.data.examples(split, size), 1 + SHOWN // size)
+    x = np.concatenate([b["x"].numpy() for b in first])[:SHOWN]
     page = ImageRun(
         name=run.directory.name,
         dataset=run.data.name,
@@ -141,22 +145,24 @@ def measure_prior(prior: Prior, codes: CodeData, split: str, size: int) -> Prior
 
 
 def _bounds(vqvae: VQVAE, prior: Prior | None, batches: Any, iw_samples: int) -> dict[str, LikelihoodScores]:
-    """Name of the bound -> scores; with codings summed over, `uniform_iw8` and the like stand beside; with a quantizer
-    that draws codes, `uniform_drawn` and `learned_drawn`."""
+    """Name of the bound -> scores; with a quantizer that draws codes, `uniform_drawn` and `learned_drawn` stand beside;
+    with codings summed over, also `uniform_iw8` and the like, or `uniform_drawn_iw8`: the nearest ones bound worse."""
     elbos: dict[str, Bound] = {}
     priors = {"uniform": None} if prior is None else {"uniform": None, "learned": prior}
+    drawing = draws_codes(vqvae.quantizer)
     for count in sorted({1, iw_samples}):
         for name, p in priors.items():
             several = f"_iw{count}" * (count > 1)
-            elbos[name + several] = partial(vqvae.elbo, prior=p, iw_samples=count)
-            if draws_codes(vqvae.quantizer):
+            if not several or not drawing:
+                elbos[name + several] = partial(vqvae.elbo, prior=p, iw_samples=count)
+            if drawing:
                 elbos[f"{name}_drawn{several}"] = with_drawn_codes(vqvae, p, count)
     if draws(vqvae):
         elbos["shuffled codes"] = with_shuffled_codes(vqvae)
     if not getattr(vqvae.likelihood, "use_codes", True):
         elbos = {"without codes": without_codes(vqvae)}
     return {
-        name: likelihood_scores(tf.function(elbo, reduce_retracing=True, autograph=False), batches())
+        name: likelihood_scores(tf.function(elbo, reduce_retracing=True, autograph=False), batches(name))
         for name, elbo in elbos.items()
     }
 
