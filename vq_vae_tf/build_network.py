@@ -17,6 +17,12 @@ def prior_network(config: Config, **sizes: Any) -> Any:
     return network(**{"features": prior.prior_units, "num_layers": prior.prior_layers, "name": "network", **sizes})
 
 
+def code_dimensions(config: Config) -> int:
+    """Dimensions of the vector that a code stands for."""
+    q = config.quantizer
+    return q.embedding_dim // q.num_codebooks if q.quantizer == "product" else q.embedding_dim
+
+
 def check_network(config: Config) -> None:
     """Raises: UserError for a `--prior` that is not known."""
     name = config.prior.prior

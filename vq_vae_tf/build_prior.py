@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
-from vq_vae_tf.build_network import prior_network
+from vq_vae_tf.build_network import code_dimensions, prior_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, PastEncoder
@@ -14,6 +14,9 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior
 from vq_vae_tf.hierarchy.layout import TWO_LEVEL, factor_of
 from vq_vae_tf.prior import Prior
+
+MOST_DIMENSIONS = 8
+"""Of a code's vector, for a prior with --prior_vectors: of longer ones it sees so many axes, as they differ most."""
 
 
 def build_prior(config: Config, manifest: CodeManifest, precision: str = "float32") -> Prior:
@@ -25,7 +28,7 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
         "dtype": precision,
     }
     if config.prior.prior_vectors:
-        sizes["vector_dim"] = config.quantizer.embedding_dim // config.quantizer.num_codebooks
+        sizes["vector_dim"] = min(code_dimensions(config), MOST_DIMENSIONS)
     shape = tuple(manifest.code_shape)
     if manifest.layout == TWO_LEVEL:
         factor, features = factor_of(shape[-1]), config.prior.prior_units

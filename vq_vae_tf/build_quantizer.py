@@ -15,6 +15,8 @@ from vq_vae_tf.quantizers import QUANTIZERS, VectorQuantizer
 
 DRAWN = ("vector", "product")
 """Each `--quantizer` whose codes can be drawn."""
+WITH_VECTORS = ("vector", "entropy_constrained", "product")
+"""Each `--quantizer` whose codes stand for the vectors of a codebook, for a prior that sees those."""
 GRID_QUANTIZERS = (TWO_LEVEL, "joint")
 """Each `--quantizer` that is made for one grid `(height, width)`; those of QUANTIZERS take vectors of any."""
 
@@ -64,10 +66,10 @@ def _check_kind(config: Config) -> None:
             f"--rate_cost={q.rate_cost:g} with --quantizer={name} --code_temperature={q.code_temperature:g}: it is of "
             "the drawn codes of a product quantizer; give --quantizer=product and a temperature above 0, or 0."
         )
-    if config.prior.prior_vectors and name != "product":
+    if config.prior.prior_vectors and name not in WITH_VECTORS:
         raise UserError(
-            f"--prior_vectors with --quantizer={name}: codes are seen as short vectors of the codebooks of a product "
-            "quantizer; give --quantizer=product, or leave it out."
+            f"--prior_vectors with --quantizer={name}: codes are seen as vectors of a codebook that stays; give one of "
+            f"{', '.join(WITH_VECTORS)}, or leave it out."
         )
 
 

@@ -250,8 +250,8 @@ class PriorConfig:
     prior_dropout: float = option(0.1, "dropout rate", minimum=0.0, maximum=1.0, stage="prior")
     prior_vectors: bool = option(
         False,
-        "of the product quantizer: the prior sees and predicts codes as the vectors of their codebook, not as names; "
-        "for codes of few dimensions",
+        "of vector and product quantizers: the prior sees and predicts codes as the vectors of their codebook (along "
+        "the 8 axes on which they differ most), not as names: it learns in fewer steps",
         stage="prior",
     )
     prior_labels: bool = option(True, "condition on the class where the data has classes", stage="prior")

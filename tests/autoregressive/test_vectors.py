@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from vq_vae_tf.autoregressive import GatedPixelCNN
-from vq_vae_tf.autoregressive.vectors import feature_count, vector_features
+from vq_vae_tf.autoregressive.vectors import along_axes, feature_count, vector_features
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal(2.0, 3.0, size=(3, 9, 2))
@@ -43,6 +43,21 @@ def test_features_are_standard_and_smooth_functions_of_the_vectors():
     for found, value in zip(np.moveaxis(features, -1, 0), expected, strict=True):
         standard = (value - value.mean(1, keepdims=True)) / value.std(1, keepdims=True)
         np.testing.assert_allclose(found, standard, rtol=1e-4, atol=1e-5)
+
+
+def test_the_axes_of_most_difference_come_first_and_keep_distances():
+    random = np.random.default_rng(1)
+    spread = np.array([0.1, 3.0, 0.5, 1.5])
+    turn = np.linalg.qr(random.normal(size=(2, 4, 4)))[0]
+    vectors = (random.normal(size=(2, 40, 4)) * spread) @ turn + 7.0
+    seen = along_axes(vectors, 4)
+    apart = np.linalg.norm(vectors[:, :, None] - vectors[:, None], axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(seen[:, :, None] - seen[:, None], axis=-1), apart, atol=1e-9)
+    variance = np.stack([np.linalg.eigvalsh(np.cov(v.T, bias=True))[::-1] for v in vectors])
+    np.testing.assert_allclose(seen.var(axis=1), variance, rtol=1e-9)
+    np.testing.assert_array_equal(along_axes(vectors, 2), seen[..., :2])
+    np.testing.assert_allclose(along_axes(vectors[:, ::-1], 4)[:, ::-1], seen, atol=1e-9)  # whatever the order
+    np.testing.assert_allclose(np.abs(along_axes(-vectors, 4)), np.abs(seen), atol=1e-9)
 
 
 def test_a_dimension_that_no_code_uses_has_no_features():

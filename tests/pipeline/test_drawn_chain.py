@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vq_vae_tf.autoregressive.vectors import vector_features
+from vq_vae_tf.autoregressive.vectors import along_axes, vector_features
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae
 from vq_vae_tf.pipeline.run import open_run
@@ -84,6 +84,21 @@ def test_a_trained_model_draws_at_another_temperature(run, pictures, tmp_path):
     assert rate[1] > rate[0] > rate[2]
     run(*flags, "--stages=codes", "--draw_temperature=5")
     run(*flags, "--stages=codes", "--draw_temperature=2", status=2)
+
+
+def test_a_prior_sees_long_vectors_along_their_axes(run, pictures, tmp_path):
+    workdir = tmp_path / "run"
+    sizes = ["--embedding_dim=12", "--num_embeddings=24", "--steps=12", "--prior_steps=6", "--prior_layers=1"]
+    flags = ["--flagfile=smoke.flags", *sizes, f"--dataset=folder:{pictures}", f"--workdir={workdir}"]
+    run(*flags, "--stages=vqvae,codes,prior", "--prior_vectors=true")
+    opened = open_run(workdir)
+    vqvae, digest = load_vqvae(opened)
+    network = load_prior(opened).network
+    assert network.vector_dim == 8
+    book = np.asarray(vqvae.quantizer.codebook)[None]
+    np.testing.assert_allclose(network.head.table, vector_features(along_axes(book, 8)), rtol=1e-3, atol=1e-4)
+    counts = open_codes(opened.codes, digest).manifest.histogram("train")[None] + 1.0
+    np.testing.assert_allclose(np.exp(network.head.log_frequency), counts / counts.sum(-1, keepdims=True), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,23 @@ LEAST = 1e-30
 """Probability whose logarithm float32 still holds."""
 
 
+def along_axes(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """Vectors less their mean, along the `dim` axes on which they differ most, the first most of all.
+
+    Equation: E - mean = U S V^T; E' = U S, its first columns, each axis signed so that its longest component is > 0.
+
+    Args:
+        vectors: `[channels, K, d]`, d >= dim.
+
+    Returns:
+        `[channels, K, dim]`; all distances are kept where dim = d.
+    """
+    apart = vectors.astype(np.float64) - vectors.mean(axis=1, keepdims=True)
+    axes = np.linalg.svd(apart, full_matrices=False)[2][:, :dim]
+    longest = np.take_along_axis(axes, np.abs(axes).argmax(axis=-1)[..., None], axis=-1)
+    return apart @ np.swapaxes(axes * np.sign(longest), 1, 2)
+
+
 def vector_features(vectors: np.ndarray) -> np.ndarray:
     """Smooth functions f of vectors, each of mean 0 and standard deviation 1 over the codes of a channel.
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from vq_vae_tf import build
+from vq_vae_tf.autoregressive.vectors import along_axes
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.config import Config, replace
 from vq_vae_tf.errors import UserError
@@ -59,9 +61,15 @@ def first_stage(config: Config, data: Any) -> VQVAE:
 def shown_vectors(run: Run) -> Callable[[Any], None]:
     """What gives a prior with --prior_vectors the run's codebooks, and how often each of their codes comes."""
     vqvae, digest = load_vqvae(run)
-    vectors = ops.convert_to_numpy(vqvae.quantizer.codebook)
-    counts = open_codes(run.codes, digest).manifest.histogram("train")
-    return lambda prior: prior.network.show(vectors, counts)
+    book = ops.convert_to_numpy(vqvae.quantizer.codebook)
+    vectors = np.reshape(book, (-1, *book.shape[-2:]))
+    counts = np.reshape(open_codes(run.codes, digest).manifest.histogram("train"), vectors.shape[:2])
+
+    def show(prior: Prior) -> None:
+        seen, whole = prior.network.vector_dim, vectors.shape[-1]
+        prior.network.show(vectors if seen == whole else along_axes(vectors, seen), counts)
+
+    return show
 
 
 def load_prior(run: Run) -> Prior | None:
