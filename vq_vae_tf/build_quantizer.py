@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from vq_vae_tf.build_likelihood import PIXELCNN
 from vq_vae_tf.build_network import prior_network
 from vq_vae_tf.config import Config
@@ -55,6 +57,12 @@ def _check_kind(config: Config) -> None:
         raise UserError(
             f"--code_temperature={q.code_temperature:g} draws codes by their distance, which --quantizer={name} does "
             f"not do; give 0, or one of {', '.join(DRAWN)}."
+        )
+    if q.last_temperature and (name != "vector" or not q.code_temperature):
+        raise UserError(
+            f"--last_temperature={q.last_temperature:g} with --quantizer={name} --code_temperature="
+            f"{q.code_temperature:g}: it is of a vector quantizer's drawn codes; give --quantizer=vector and a "
+            "temperature above 0, or 0."
         )
     if q.draw_temperature and not q.code_temperature:
         raise UserError(
@@ -120,7 +128,7 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
     learned = {"commitment_cost": q.commitment_cost, "seed": config.run.seed}
     codebook = {**size, **learned, "ema_decay": q.ema_decay or None, "revive_below": q.revive_below}
     return {
-        "vector": {**codebook, "temperature": q.code_temperature},
+        "vector": {**codebook, "temperature": _temperature(config)},
         "product": {
             "num_codebooks": q.num_codebooks,
             **codebook,
@@ -133,3 +141,11 @@ def _quantizer_arguments(config: Config) -> dict[str, dict[str, Any]]:
         "finite_scalar": {"levels": [int(level) for level in q.levels.split(",")]},
         "lookup_free": {"num_bits": q.num_embeddings.bit_length() - 1, "commitment_cost": q.commitment_cost},
     }
+
+
+def _temperature(config: Config) -> Any:
+    """Of codes drawn in training: a number, or a schedule where the second half has another."""
+    first, last = config.quantizer.code_temperature, config.quantizer.last_temperature
+    if not last:
+        return first
+    return keras.optimizers.schedules.PiecewiseConstantDecay([config.training.steps // 2], [first, last])

@@ -187,10 +187,16 @@ class QuantizerConfig:
         "gives the bound with drawn codes; 0: the nearest",
         minimum=0.0,
     )
+    last_temperature: float = option(
+        0.0,
+        "of the vector quantizer with --code_temperature: how codes are drawn in the second half of training (with "
+        "--start_from, in all of it); 0: as in the first",
+        minimum=0.0,
+    )
     draw_temperature: float = option(
         0.0,
         "of a VQ-VAE trained with --code_temperature: how its codes are drawn once it is trained, for the prior to "
-        "learn and for the bound; 0: as in training",
+        "learn and for the bound; 0: as training ended",
         minimum=0.0,
         stage="codes",
     )

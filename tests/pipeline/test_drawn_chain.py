@@ -86,6 +86,26 @@ def test_a_trained_model_draws_at_another_temperature(run, pictures, tmp_path):
     run(*flags, "--stages=codes", "--draw_temperature=2", status=2)
 
 
+def test_codes_are_drawn_otherwise_in_the_second_half_of_training(run, pictures, tmp_path):
+    codings = ["--code_temperature=0.001", "--last_temperature=5", "--steps=8", "--checkpoint_every=4"]
+    flags = ["--flagfile=smoke.flags", *codings, f"--dataset=folder:{pictures}", "--stages=vqvae"]
+    run(*flags, f"--workdir={tmp_path / 'changed'}")
+    run(*flags, f"--workdir={tmp_path / 'same'}", "--last_temperature=0")
+    changed, same = (arrays(tmp_path / name / "vqvae" / "checkpoints") for name in ("changed", "same"))
+    assert max(changed) == 8
+    for name, value in changed[4].items():
+        np.testing.assert_allclose(value, same[4][name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert any(not np.allclose(value, same[8][name], rtol=1e-2) for name, value in changed[8].items())
+    at_last = {name: load_vqvae(open_run(tmp_path / name))[0].quantizer.temperature for name in ("changed", "same")}
+    assert at_last == {"changed": 5, "same": 0.001}
+
+
+def arrays(checkpoints):
+    """Step -> name -> array."""
+    steps = {int(path.stem.split("-")[1]): path for path in checkpoints.glob("*.npz")}
+    return {step: {n: a for n, a in np.load(path).items() if n.startswith("model/")} for step, path in steps.items()}
+
+
 def test_a_prior_sees_long_vectors_along_their_axes(run, pictures, tmp_path):
     workdir = tmp_path / "run"
     sizes = ["--embedding_dim=12", "--num_embeddings=24", "--steps=12", "--prior_steps=6", "--prior_layers=1"]
@@ -121,3 +141,6 @@ def test_a_model_that_draws_no_codes_has_no_temperature(run, pictures, tmp_path,
     given = ["--flagfile=smoke.flags", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}"]
     run(*given, "--draw_temperature=0.5", status=2)
     assert "--draw_temperature=0.5 is of a VQ-VAE trained with --code_temperature" in capsys.readouterr().err
+    for asked in (["--quantizer=product", "--code_temperature=0.1", "--num_codebooks=2"], ["--code_temperature=0"]):
+        run(*given, *asked, "--last_temperature=0.5", status=2)
+        assert "it is of a vector quantizer's drawn codes" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -169,6 +170,24 @@ def test_temperature_samples_in_training_alone():
     draws = [ops.convert_to_numpy(layer(z, training=True)) for _ in range(2)]
     assert not np.array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(layer(z), layer.decode(layer.encode(z)))
+
+
+def test_temperature_follows_a_schedule_of_what_was_learned():
+    cool_then_hot = keras.optimizers.schedules.PiecewiseConstantDecay([2], [1e-9, 1e9])
+    options = {"initialization": "random_normal", "revive_below": 0}
+    layer = VectorQuantizer(6, 3, temperature=cool_then_hot, **options)
+    z = _z(600, 3)
+    nearest = ops.convert_to_numpy(layer.decode(layer.encode(z)))
+    shares = []
+    for _ in range(4):
+        shares.append(np.mean(np.all(ops.convert_to_numpy(layer(z, training=True)) == nearest, axis=-1)))
+        layer(z)  # teaches nothing, so nothing grows warmer
+    assert shares[:2] == [1, 1]
+    np.testing.assert_allclose(shares[2:], 1 / 6, atol=0.06)  # so hot that all codes are as likely
+    np.testing.assert_allclose(layer.temperature, 1e9)
+    again = VectorQuantizer.from_config(layer.get_config())
+    np.testing.assert_allclose(again.temperature, 1e-9)
+    assert again.get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize(

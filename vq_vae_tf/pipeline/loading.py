@@ -33,9 +33,9 @@ def load_vqvae(run: Run) -> tuple[VQVAE, str]:
     """The trained VQ-VAE in float32, which draws codes by --draw_temperature, and the digest of its weights."""
     trained(run.vqvae, "vqvae")
     build.clear_session(run.config.run.seed)
-    config, draws = run.config, run.config.quantizer.draw_temperature
-    if draws:
-        config = replace(config, code_temperature=draws)
+    config, q = run.config, run.config.quantizer
+    draws = q.draw_temperature or q.last_temperature or q.code_temperature
+    config = replace(config, code_temperature=draws, last_temperature=0.0)
     model = run.modality.build_vqvae(config, run.known)
     return model, load_weights(model, run.vqvae).digest
 

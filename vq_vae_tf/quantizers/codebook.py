@@ -65,11 +65,11 @@ class Codebook:
         table = ops.reshape(self.value, (-1, self.shape[-1]))
         return ops.take(table, flat_codes(codes, self.shape[-2]), axis=0)
 
-    def choose(self, vectors: Any, temperature: float = 0.0) -> Any:
-        """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or above temperature 0 drawn by distance."""
-        if temperature:
-            return drawn_code(vectors, self.value, temperature, self.layer.seed, self.steps)
-        return nearest_code(vectors, self.value)
+    def choose(self, vectors: Any, temperature: Any = 0.0) -> Any:
+        """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or drawn by distance if the temperature is not 0."""
+        if isinstance(temperature, float | int) and not temperature:
+            return nearest_code(vectors, self.value)
+        return drawn_code(vectors, self.value, temperature, self.layer.seed, self.steps)
 
     def _move(self, value: Any) -> None:
         value = value if self.scale is None else value / self.scale()

@@ -70,7 +70,7 @@ def neighbours(quantizer: Quantizer, z: Any, count: int) -> tuple[Any, Any]:
 
 def draws_codes(quantizer: Quantizer) -> bool:
     """Whether training draws its codes, by their distance."""
-    return isinstance(quantizer, VectorQuantizer | ProductQuantizer) and quantizer.temperature > 0
+    return isinstance(quantizer, VectorQuantizer | ProductQuantizer) and quantizer.draws
 
 
 def drawn_coding(quantizer: Quantizer, z: Any, seed: int, step: Any) -> tuple[Any, Any]:

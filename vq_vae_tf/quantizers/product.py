@@ -64,6 +64,11 @@ class ProductQuantizer(CodebookQuantizer):
         )
         self._book = Codebook(self, (self.books, self.num_codes, self.book_dim), scale=self._scale_of_books)
 
+    @property
+    def draws(self) -> bool:
+        """Whether training draws its codes."""
+        return self.temperature > 0
+
     def _scale_of_books(self) -> Any:
         return ops.reshape(self._scale(), (self.books, 1, self.book_dim))
 

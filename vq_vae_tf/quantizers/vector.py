@@ -9,6 +9,7 @@ import keras
 from vq_vae_tf.quantizers.base import Batch, Quantized
 from vq_vae_tf.quantizers.codebook import GRADIENTS, Codebook, CodebookQuantizer, unit_vectors
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 DISTANCES = ("euclidean", "cosine")
 
 
@@ -25,7 +26,8 @@ class VectorQuantizer(CodebookQuantizer):
         distance: "euclidean" (the paper's), or "cosine": z and codes are scaled to length 1 first, so the output has
             length 1 and losses compare unit vectors (Yu et al. 2021, arXiv 2110.04627, section 3.1).
         temperature: in training, code k is drawn with probability proportional to exp(-|z - e_k|^2 / temperature);
-            0: the nearest code, always.
+            0: the nearest code, always. Or a Keras schedule (`keras.optimizers.schedules`): positive temperatures over
+            the batches that the codebook has learned from.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class VectorQuantizer(CodebookQuantizer):
         revive_below: float = 0.01,
         gradient: str = "straight_through",
         distance: str = "euclidean",
-        temperature: float = 0.0,
+        temperature: float | keras.optimizers.schedules.LearningRateSchedule = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -54,8 +56,11 @@ class VectorQuantizer(CodebookQuantizer):
             **kwargs,
         )
         self._require("distance", distance, distance in DISTANCES, f"one of {DISTANCES}")
-        self._require("temperature", temperature, temperature >= 0, "a number that is not negative")
-        self.distance, self.temperature = distance, temperature
+        if isinstance(temperature, dict):  # out of a config
+            temperature = keras.saving.deserialize_keras_object(temperature)
+        possible = isinstance(temperature, Schedule) or temperature >= 0
+        self._require("temperature", temperature, possible, "a number that is not negative, or a Keras schedule")
+        self.distance, self._temperature = distance, temperature
 
     def _build_state(self) -> None:
         self._book = Codebook(self, (self.num_codes, self.embedding_dim), unit=self.distance == "cosine")
@@ -65,6 +70,19 @@ class VectorQuantizer(CodebookQuantizer):
         """float32 `[num_embeddings, embedding_dim]`."""
         self._ensure_built()
         return self._book.value
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws its codes."""
+        return isinstance(self._temperature, Schedule) or self._temperature > 0
+
+    @property
+    def temperature(self) -> Any:
+        """At which codes are drawn, a number; under a schedule a scalar float32, after as much learning as so far."""
+        if not isinstance(self._temperature, Schedule):
+            return self._temperature
+        self._ensure_built()
+        return self._temperature(self._book.steps)
 
     def _scaled(self, vectors: Any) -> Any:
         return unit_vectors(vectors) if self.distance == "cosine" else vectors
@@ -92,4 +110,6 @@ class VectorQuantizer(CodebookQuantizer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "distance": self.distance, "temperature": self.temperature}
+        kept = self._temperature
+        kept = keras.saving.serialize_keras_object(kept) if isinstance(kept, Schedule) else kept
+        return {**super().get_config(), "distance": self.distance, "temperature": kept}
