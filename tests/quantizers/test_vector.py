@@ -187,7 +187,9 @@ def test_temperature_follows_a_schedule_of_what_was_learned():
     np.testing.assert_allclose(layer.temperature, 1e9)
     again = VectorQuantizer.from_config(layer.get_config())
     np.testing.assert_allclose(again.temperature, 1e-9)
-    assert again.get_config() == layer.get_config()
+    for _ in range(3):
+        again(z, training=True)
+    np.testing.assert_allclose(again.temperature, 1e9)
 
 
 @pytest.mark.parametrize(
