@@ -28,7 +28,8 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
         "dtype": precision,
     }
     if config.prior.prior_vectors:
-        sizes["vector_dim"] = min(code_dimensions(config), MOST_DIMENSIONS)
+        dim = code_dimensions(config)
+        sizes["vector_dim"] = dim if dim <= MOST_DIMENSIONS else min(MOST_DIMENSIONS, manifest.num_codes - 1)
     shape = tuple(manifest.code_shape)
     if manifest.layout == TWO_LEVEL:
         factor, features = factor_of(shape[-1]), config.prior.prior_units
@@ -45,7 +46,9 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
 
 
 def check_dynamics(config: Config) -> None:
-    """Raises: UserError for a `--prior` that video has not."""
+    """Raises: UserError for a `--prior`, or a way of it to see codes, that video has not."""
+    if config.prior.prior_vectors:
+        raise UserError("--prior_vectors with --modality=video: its prior knows codes by name; leave it out.")
     name = config.prior.prior
     if NETWORKS.get(name) is not GatedPixelCNN:
         raise UserError(

@@ -36,7 +36,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
             f"--iw_samples={config.evaluation.iw_samples} sums over codings that differ in one code, which "
             f"--quantizer={name} does not have; give --iw_samples=1."
         )
-    _check_kind(config)
+    check_quantizer(config)
     _check_search(config, len(grid))
     try:
         if name == TWO_LEVEL:
@@ -50,7 +50,7 @@ def build_quantizer(config: Config, grid: tuple[int, ...], precision: str = "flo
         raise UserError(f"--quantizer={name}: {error}") from error
 
 
-def _check_kind(config: Config) -> None:
+def check_quantizer(config: Config) -> None:
     """Raises: UserError where the quantizer has not what other flags ask of it."""
     q, name = config.quantizer, config.quantizer.quantizer
     if q.code_temperature and name not in DRAWN:

@@ -15,7 +15,9 @@ class DataConfig:
 
     modality: str = option("image", "what the data is: image, audio or video")
     dataset: str = option(
-        "cifar10", "a TFDS name, `folder:/path` (images by class), or `vizdoom` (rendered on first use)"
+        "cifar10",
+        "a TFDS name, `folder:/path` (pictures by class, sounds by speaker, films by episode), or `vizdoom` (rendered "
+        "on first use)",
     )
     data_dir: str = option("", "where TFDS data lies or goes; empty: TFDS's default", identity=False)
     image_size: int = option(0, "images are resized and cropped to this square; 0: as stored", minimum=0)
@@ -147,16 +149,19 @@ class VideoConfig:
     """Video."""
 
     clip_length: int = option(16, "frames of a clip; episodes are cut into clips", minimum=2)
-    past_frames: int = option(6, "frames from whose codes the next frame is predicted", minimum=1)
+    past_frames: int = option(6, "frames from whose codes the next frame is predicted", minimum=1, stage="prior")
     future_frames: int = option(10, "frames imagined by evaluation", minimum=1, identity=False)
-    use_actions: bool = option(True, "condition the next frame on the action, where actions are known")
-    past_units: int = option(64, "width of the map that the past frames become", minimum=1)
-    past_layers: int = option(6, "layers from the past frames to the map", minimum=1)
-    motion_heads: int = option(2, "ways in which each past frame is moved as the actions say; 0: none", minimum=0)
+    use_actions: bool = option(True, "condition the next frame on the action, where actions are known", stage="prior")
+    past_units: int = option(64, "width of the map that the past frames become", minimum=1, stage="prior")
+    past_layers: int = option(6, "layers from the past frames to the map", minimum=1, stage="prior")
+    motion_heads: int = option(
+        2, "ways in which each past frame is moved as the actions say; 0: none", minimum=0, stage="prior"
+    )
     camera_depths: int = option(
         0,
         "depths at which past frames are moved as for a camera that turns and walks by the actions; 0: none",
         minimum=0,
+        stage="prior",
     )
 
 
@@ -166,7 +171,8 @@ class QuantizerConfig:
 
     quantizer: str = option(
         "vector",
-        "a name of QUANTIZERS; for images also two_level (VQ-VAE-2), joint (codes priced by a network)",
+        "vector, product, residual, finite_scalar, lookup_free, simvq or entropy_constrained; for images also "
+        "two_level (VQ-VAE-2), joint (codes priced by a network)",
     )
     num_embeddings: int = option(512, "K, codes in a codebook (lookup-free: a power of two)", minimum=2)
     embedding_dim: int = option(64, "D, dimension of z_e and of a code", minimum=1)
@@ -189,8 +195,8 @@ class QuantizerConfig:
     )
     last_temperature: float = option(
         0.0,
-        "of the vector quantizer with --code_temperature: how codes are drawn in the second half of training (with "
-        "--start_from, in all of it); 0: as in the first",
+        "of the vector quantizer with --code_temperature: how codes are drawn in the second half of training; 0: as in "
+        "the first",
         minimum=0.0,
     )
     draw_temperature: float = option(
@@ -250,14 +256,14 @@ class TrainingConfig:
 class PriorConfig:
     """Prior over the codes, and its training."""
 
-    prior: str = option("pixelcnn", "a name of NETWORKS", stage="prior")
+    prior: str = option("pixelcnn", "pixelcnn (gated), wavenet or transformer", stage="prior")
     prior_units: int = option(128, "hidden units", minimum=1, stage="prior")
     prior_layers: int = option(12, "layers", minimum=1, stage="prior")
     prior_dropout: float = option(0.1, "dropout rate", minimum=0.0, maximum=1.0, stage="prior")
     prior_vectors: bool = option(
         False,
-        "of vector and product quantizers: the prior sees and predicts codes as the vectors of their codebook (along "
-        "the 8 axes on which they differ most), not as names: it learns in fewer steps",
+        "of vector, entropy-constrained and product quantizers: the prior sees and predicts codes as the vectors of "
+        "their codebook (along the 8 axes on which they differ most), not as names: it learns in fewer steps",
         stage="prior",
     )
     prior_labels: bool = option(True, "condition on the class where the data has classes", stage="prior")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,22 @@ def test_other_pictures_are_encoded_by_search_too(command, trained, tmp_path):
     assert loss["searched"].mean() < loss["own"].mean() - 0.1
     assert (loss["cheap"] + 3 * rate["cheap"] <= loss["own"] + 3 * rate["own"] + 1e-3).all()
     assert rate["cheap"].mean() < rate["searched"].mean() - 0.1
+
+
+def test_what_a_run_searches_itself_is_not_asked_of_other_pictures(command, trained, tmp_path):
+    data, workdir = trained
+    searching = tmp_path / "run"
+    shutil.copytree(workdir, searching, ignore=shutil.ignore_patterns("prior", "checkpoints"))
+    config = searching / "config.flags"
+    stored = {"search_candidates": "8", "search_rate_weight": "3.0", "search_bytes": "6"}
+    lines = [line for line in config.read_text().splitlines() if line[2:].partition("=")[0] not in stored]
+    config.write_text("\n".join([*lines, *(f"--{name}={value}" for name, value in stored.items())]) + "\n")
+    command("encode", f"--workdir={searching}", f"--input=folder:{data}", f"--output={tmp_path / 'codes'}")
+    opened = open_run(str(searching))
+    vqvae, pictures = load_vqvae(opened)[0], opened.modality.open_other(opened, f"folder:{data}")
+    codes = open_codes(tmp_path / "codes")
+    for found, given in zip(codes.examples("train", 50), pictures.examples("train", 50), strict=True):
+        np.testing.assert_array_equal(found["codes"], vqvae.encode(given["x"]))
 
 
 def test_names_stay_below_the_folder_and_apart(command, trained, tmp_path):

@@ -86,6 +86,21 @@ def test_a_trained_model_draws_at_another_temperature(run, pictures, tmp_path):
     run(*flags, "--stages=codes", "--draw_temperature=2", status=2)
 
 
+def test_what_was_measured_or_exported_at_another_temperature_is_made_anew(run, pictures, tmp_path, capsys):
+    workdir, sizes = tmp_path / "run", ["--steps=2", "--eval_batch_size=8", "--code_temperature=0.05"]
+    flags = ["--flagfile=smoke.flags", *sizes, f"--dataset=folder:{pictures}", f"--workdir={workdir}"]
+    run(*flags, "--stages=vqvae")
+    rates = []
+    for temperature in (0.001, 5.0):
+        for _ in range(2):
+            run(*flags, f"--draw_temperature={temperature}", "--stages=evaluate,export")
+        bounds = json.loads((workdir / "evaluation.json").read_text())["bits_per_dim"]
+        rates.append(bounds["uniform_drawn"]["rate_bits_per_dim"])
+    assert rates[0] > rates[1] + 1e-3
+    assert sorted(path.name for path in (workdir / "export" / "model").iterdir()) == ["1", "2"]
+    assert capsys.readouterr().err.count("already in") == 4
+
+
 def test_codes_are_drawn_otherwise_in_the_second_half_of_training(run, pictures, tmp_path):
     codings = ["--code_temperature=0.001", "--last_temperature=5", "--steps=8", "--checkpoint_every=4"]
     flags = ["--flagfile=smoke.flags", *codings, f"--dataset=folder:{pictures}", "--stages=vqvae"]
@@ -106,17 +121,18 @@ def arrays(checkpoints):
     return {step: {n: a for n, a in np.load(path).items() if n.startswith("model/")} for step, path in steps.items()}
 
 
-def test_a_prior_sees_long_vectors_along_their_axes(run, pictures, tmp_path):
+@pytest.mark.parametrize(("num_codes", "axes"), [(24, 8), (5, 4)])
+def test_a_prior_sees_long_vectors_along_their_axes(run, pictures, tmp_path, num_codes, axes):
     workdir = tmp_path / "run"
-    sizes = ["--embedding_dim=12", "--num_embeddings=24", "--steps=12", "--prior_steps=6", "--prior_layers=1"]
+    sizes = ["--embedding_dim=12", f"--num_embeddings={num_codes}", "--steps=12", "--prior_steps=6", "--prior_layers=1"]
     flags = ["--flagfile=smoke.flags", *sizes, f"--dataset=folder:{pictures}", f"--workdir={workdir}"]
     run(*flags, "--stages=vqvae,codes,prior", "--prior_vectors=true")
     opened = open_run(workdir)
     vqvae, digest = load_vqvae(opened)
     network = load_prior(opened).network
-    assert network.vector_dim == 8
+    assert network.vector_dim == axes
     book = np.asarray(vqvae.quantizer.codebook)[None]
-    np.testing.assert_allclose(network.head.table, vector_features(along_axes(book, 8)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(network.head.table, vector_features(along_axes(book, axes)), rtol=1e-3, atol=1e-4)
     counts = open_codes(opened.codes, digest).manifest.histogram("train")[None] + 1.0
     np.testing.assert_allclose(np.exp(network.head.log_frequency), counts / counts.sum(-1, keepdims=True), rtol=1e-4)
 
@@ -139,7 +155,10 @@ def test_what_cannot_be_had_is_refused_before_any_work(run, pictures, tmp_path, 
 
 def test_a_model_that_draws_no_codes_has_no_temperature(run, pictures, tmp_path, capsys):
     given = ["--flagfile=smoke.flags", f"--dataset=folder:{pictures}", f"--workdir={tmp_path / 'run'}"]
-    run(*given, "--draw_temperature=0.5", status=2)
+    run(*given, "--steps=2", "--stages=vqvae")
+    before = (tmp_path / "run" / "config.flags").read_bytes()
+    run(*given, "--steps=2", "--draw_temperature=0.5", status=2)
+    assert (tmp_path / "run" / "config.flags").read_bytes() == before
     assert "--draw_temperature=0.5 is of a VQ-VAE trained with --code_temperature" in capsys.readouterr().err
     for asked in (["--quantizer=product", "--code_temperature=0.1", "--num_codebooks=2"], ["--code_temperature=0"]):
         run(*given, *asked, "--last_temperature=0.5", status=2)

@@ -321,6 +321,13 @@ def test_the_export_imagines_and_refuses(finished):
         predict(video=video, actions=actions[:1], seed=seed)
 
 
+def test_a_prior_that_sees_vectors_is_refused_before_any_work(world, tmp_path, monkeypatch, capsys):
+    flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]
+    assert call(monkeypatch, train, "train", *flags, "--prior_vectors=true") == 2
+    assert "--prior_vectors with --modality=video" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["wavenet", "nonsense"])
 def test_another_prior_is_refused_before_any_work(finished, world, tmp_path, monkeypatch, capsys, name):
     flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]

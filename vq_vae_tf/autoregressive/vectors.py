@@ -24,7 +24,7 @@ def along_axes(vectors: np.ndarray, dim: int) -> np.ndarray:
     Equation: E - mean = U S V^T; E' = U S, its first columns, each axis signed so that its longest component is > 0.
 
     Args:
-        vectors: `[channels, K, d]`, d >= dim.
+        vectors: `[channels, K, d]`, d and K - 1 at least dim: K points differ along no more.
 
     Returns:
         `[channels, K, dim]`; all distances are kept where dim = d.

@@ -21,6 +21,8 @@ SUMMARY = """
     bin/encode --workdir=runs/cifar --input=folder:/pictures --output=/codes --search_candidates=8    slower, closer
 """
 SEARCH = ("search_candidates", "search_sweeps", "search_rate_weight")
+UNASKED = {"search_candidates": 0, "search_rate_weight": 0.0, "search_bytes": 0}
+"""What a run says of its own evaluation is not asked of other data."""
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", *SEARCH))
 EXTRA = (
     ExtraFlag("input", str, "", "a TFDS name or folder:/path; empty: the run's own data"),
@@ -37,7 +39,7 @@ def run(argv: list[str]) -> None:
 
     if values["output"] and not values["input"]:
         raise UserError("--output was given without --input; say what to encode, or leave both out.")
-    run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    run_ = open_run(values["workdir"], **(UNASKED | command_line.given(values, FLAGS)))
     if run_.config.data.modality != "image":
         command_line.refuse(values, SEARCH, run_.config.data.modality)
     command_line.refuse_idle_search(values, run_.config)

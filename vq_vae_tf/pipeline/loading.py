@@ -30,14 +30,18 @@ def trained(directory: Path, stage: str) -> TrainResult:
 
 
 def load_vqvae(run: Run) -> tuple[VQVAE, str]:
-    """The trained VQ-VAE in float32, which draws codes by --draw_temperature, and the digest of its weights."""
+    """The trained VQ-VAE in float32, which draws codes as `drawn_at` says, and the digest of its weights."""
     trained(run.vqvae, "vqvae")
     build.clear_session(run.config.run.seed)
-    config, q = run.config, run.config.quantizer
-    draws = q.draw_temperature or q.last_temperature or q.code_temperature
-    config = replace(config, code_temperature=draws, last_temperature=0.0)
+    config = replace(run.config, code_temperature=drawn_at(run.config), last_temperature=0.0)
     model = run.modality.build_vqvae(config, run.known)
     return model, load_weights(model, run.vqvae).digest
+
+
+def drawn_at(config: Config) -> float:
+    """The temperature at which a trained VQ-VAE's codes are drawn; 0: they are not."""
+    q = config.quantizer
+    return q.draw_temperature or q.last_temperature or q.code_temperature
 
 
 def first_stage(config: Config, data: Any) -> VQVAE:

@@ -66,6 +66,8 @@ class Run:
     def begun(self) -> frozenset[str]:
         """The stages that have left anything that depends on flags of theirs."""
         begun = {name for name in STAGES if (self.directory / name).exists()}
+        if "prior" in begun:
+            begun.add("codes")  # which it has learned, should they be gone
         if begun and self.config.quantizer.quantizer == "joint":
             begun.add("prior")  # whose network the quantizer has
         return frozenset(begun)

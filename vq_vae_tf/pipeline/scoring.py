@@ -36,7 +36,7 @@ from vq_vae_tf.evaluation.sections import configuration_section, training_sectio
 from vq_vae_tf.files import replacing, write_json
 from vq_vae_tf.pipeline.coding import check_searchable
 from vq_vae_tf.pipeline.decoding import DRAWN, decoder, draws
-from vq_vae_tf.pipeline.loading import model_digests
+from vq_vae_tf.pipeline.loading import drawn_at, model_digests
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.searching import score_searched
 from vq_vae_tf.prior import Prior
@@ -123,8 +123,9 @@ def write_scores(
 
 
 def measured(run: Run) -> dict[str, Any]:
-    """What scores are of: the digests of the weights, and the flags of evaluation."""
-    return {"digests": model_digests(run), "flags": asdict(run.config.evaluation)}
+    """What scores are of: the digests of the weights, the flags of evaluation, and how codes are drawn, if they are."""
+    drawn = {"drawn_at": at} if (at := drawn_at(run.config)) else {}
+    return {"digests": model_digests(run), "flags": asdict(run.config.evaluation), **drawn}
 
 
 @contextmanager

@@ -13,21 +13,23 @@ from typing import Any
 import tensorflow as tf
 
 from vq_vae_tf.build_options import prior_options, vqvae_options
+from vq_vae_tf.build_quantizer import check_quantizer
 from vq_vae_tf.codes import MANIFEST, CodeData, CodeManifest, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.coding import check_searchable, coder, drawer
-from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, model_digests, shown_vectors, trained
+from vq_vae_tf.pipeline.loading import drawn_at, load_prior, load_vqvae, model_digests, shown_vectors, trained
 from vq_vae_tf.pipeline.modality import CodeOf
 from vq_vae_tf.pipeline.run import Run, start_run
 from vq_vae_tf.pipeline.scoring import measured
 from vq_vae_tf.pipeline.starting import beginning
+from vq_vae_tf.pipeline.unpacking import exported_config
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.serving.export import METADATA
 from vq_vae_tf.serving.versions import new_version
 from vq_vae_tf.training.loop import train
 from vq_vae_tf.training.result import read_result
-from vq_vae_tf.training.source import claim_source
+from vq_vae_tf.training.source import check_source, claim_source
 from vq_vae_tf.training.strategies import is_chief, make_strategy
 from vq_vae_tf.vqvae import VQVAE
 
@@ -49,6 +51,7 @@ def run_stages(config: Config) -> Run:
     """Runs the stages that the config asks for, in order, and says on stderr what each one did."""
     names = stage_names(config.run.stages)
     vqvae_options(config), prior_options(config)  # wrong ones are refused before any work
+    check_quantizer(config)
     if "export" in names:
         new_version(config.run.workdir, config.export.export_name, None)
     strategy = make_strategy(config.run.strategy)
@@ -155,12 +158,13 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
     """Trains the prior: codes/ -> prior/model.weights.h5, result.json."""
     config, codes, finished = run.config, wait_for_codes(run, strategy), read_result(run.prior) is not None
     check_batch(config.prior.prior_batch_size, codes.sizes["train"], "--prior_batch_size")
-    claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))
+    check_source(run.prior, codes.manifest.model_digest)
     start = _prior_start(run, is_chief(strategy))
 
     def started() -> Any:
         prior = run.modality.build_prior(config, codes.manifest, config.run.precision)
         start(prior)
+        claim_source(run.prior, codes.manifest.model_digest, write=is_chief(strategy))  # nothing is refused any more
         return prior
 
     result = train(
@@ -223,8 +227,9 @@ def export(run: Run) -> str:
     """Exports what serving needs, unless this very model has been: vqvae/, prior/ -> a verified SavedModel."""
     digests = model_digests(run)
     for path in sorted((run.exports / run.config.export.export_name).glob(f"*/{METADATA}")):
-        with suppress(ValueError):  # a damaged one is of no model that is known
-            if json.loads(path.read_text(encoding="utf-8")).get("digests") == digests:
+        with suppress(ValueError, UserError):  # a damaged one is of no model that is known
+            same = json.loads(path.read_text(encoding="utf-8")).get("digests") == digests
+            if same and drawn_at(exported_config(path.parents[1])) == drawn_at(run.config):
                 return f"already in {path.parents[1]}"
     return write_export(run)
 

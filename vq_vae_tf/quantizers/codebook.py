@@ -67,7 +67,7 @@ class Codebook:
 
     def choose(self, vectors: Any, temperature: Any = 0.0) -> Any:
         """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or drawn by distance if the temperature is not 0."""
-        if isinstance(temperature, float | int) and not temperature:
+        if isinstance(temperature, float) and not temperature:
             return nearest_code(vectors, self.value)
         return drawn_code(vectors, self.value, temperature, self.layer.seed, self.steps)
 

@@ -52,7 +52,7 @@ class ProductQuantizer(CodebookQuantizer):
         self._require("temperature", temperature, temperature >= 0, "a number that is not negative")
         self._require("rate_cost", rate_cost, rate_cost >= 0, "a number that is not negative")
         self._require("rate_cost", rate_cost, temperature > 0 or not rate_cost, "0 beside temperature=0")
-        self.temperature, self.rate_cost = temperature, rate_cost
+        self.temperature, self.rate_cost = float(temperature), rate_cost
         self.books, self.book_dim = num_codebooks, embedding_dim // num_codebooks
 
     def _build_state(self) -> None:

@@ -60,7 +60,8 @@ class VectorQuantizer(CodebookQuantizer):
             temperature = keras.saving.deserialize_keras_object(temperature)
         possible = isinstance(temperature, Schedule) or temperature >= 0
         self._require("temperature", temperature, possible, "a number that is not negative, or a Keras schedule")
-        self.distance, self._temperature = distance, temperature
+        self.distance = distance
+        self._temperature = temperature if isinstance(temperature, Schedule) else float(temperature)
 
     def _build_state(self) -> None:
         self._book = Codebook(self, (self.num_codes, self.embedding_dim), unit=self.distance == "cosine")

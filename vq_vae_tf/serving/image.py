@@ -109,7 +109,7 @@ class ImageEndpoints:
         return {name: terms[name] for name in ("distortion", "rate")}
 
     def drawn_elbo(self, image: tf.Tensor, seed: tf.Tensor) -> Answer:
-        """The terms of the bound with codes drawn from q(codes | image), as in training; another seed, other codes.
+        """The terms of the bound with codes drawn from q(codes | image), as the run's are; another seed, other codes.
 
         The rate is log K for every code less what q does not tell apart. Their mean over images are the bits/dim that
         evaluation gives as "uniform_drawn".

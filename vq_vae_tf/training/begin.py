@@ -24,7 +24,7 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
 
     Returns: the weights that stay as they were, since the other model has none of their name and shape. Only weights
     that belong to classes (`OF_CLASSES`) may, and a codebook (`OF_CODEBOOK`): others have to be there. What is made for
-    codes (`OF_CODES`) is not asked for.
+    codes (`OF_CODES`) is not asked for, and a codebook's count of batches begins anew.
 
     Raises:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
@@ -56,6 +56,8 @@ def _copy(mine: h5py.File, theirs: h5py.File) -> dict[str, str]:
     def one(name: str, weight: h5py.Group | h5py.Dataset) -> None:
         if not isinstance(weight, h5py.Dataset) or OF_CODES in name.split("/"):
             return
+        if OF_CODEBOOK in name.split("/") and not weight.shape:
+            return  # of how many batches it has learned: those of this training count
         if anew and OF_CODEBOOK in name.split("/"):
             left[name] = "is of another number of codes"
         elif name not in theirs:
