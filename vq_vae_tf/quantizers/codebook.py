@@ -65,9 +65,9 @@ class Codebook:
         table = ops.reshape(self.value, (-1, self.shape[-1]))
         return ops.take(table, flat_codes(codes, self.shape[-2]), axis=0)
 
-    def choose(self, vectors: Any, temperature: Any = 0.0) -> Any:
-        """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or drawn by distance if the temperature is not 0."""
-        if isinstance(temperature, float) and not temperature:
+    def choose(self, vectors: Any, temperature: Any = None) -> Any:
+        """Codes int32 `[n]` or `[n, num_codebooks]`: the nearest, or at a temperature, drawn by distance."""
+        if temperature is None:
             return nearest_code(vectors, self.value)
         return drawn_code(vectors, self.value, temperature, self.layer.seed, self.steps)
 

@@ -104,7 +104,7 @@ class ProductQuantizer(CodebookQuantizer):
         slices = self._slices(vectors)
         if batch.learning:
             self._book.prepare(slices, batch.valid)
-        codes = self._book.choose(slices, self.temperature if batch.training else 0.0)
+        codes = self._book.choose(slices, self.temperature if batch.training and self.draws else None)
         found = self._book.lookup(codes)
         turned = GRADIENTS[self.gradient](slices, found)
         output = ops.reshape(turned, (-1, self.embedding_dim)) / self._scale()

@@ -102,7 +102,7 @@ class VectorQuantizer(CodebookQuantizer):
         vectors = self._scaled(vectors)
         if batch.learning:
             self._book.prepare(vectors, batch.valid)
-        codes = self._book.choose(vectors, self.temperature if batch.training else 0.0)
+        codes = self._book.choose(vectors, self.temperature if batch.training and self.draws else None)
         z_q = self._book.lookup(codes)
         return Quantized(codes, GRADIENTS[self.gradient](vectors, z_q), self._loss(vectors, z_q, batch.rows))
 
