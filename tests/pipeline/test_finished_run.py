@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 from vq_vae_tf import progress
-from vq_vae_tf.config import recipes_directory, replace
+from vq_vae_tf.config import Config, recipes_directory, replace
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.image import ImageModality
-from vq_vae_tf.pipeline.run import open_run, read_flagfile, start_run
+from vq_vae_tf.pipeline.run import Run, open_run, read_flagfile, start_run
 
 pytestmark = pytest.mark.slow
 
@@ -209,3 +209,11 @@ def test_data_is_opened_once_for_a_run(small, pictures, tmp_path, monkeypatch):
     assert run.data.sizes["train"] > 0
     assert run.config.model.data_variance > 0
     assert opened == [1]
+
+
+def test_a_prior_holds_the_flags_of_the_codes_it_has_learned_should_they_be_gone(tmp_path):
+    for stage in ("vqvae", "prior"):
+        (tmp_path / stage).mkdir()
+    assert Run(Config(), tmp_path).begun == {"vqvae", "codes", "prior"}
+    (tmp_path / "prior").rmdir()
+    assert Run(Config(), tmp_path).begun == {"vqvae"}
