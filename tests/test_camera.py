@@ -142,7 +142,7 @@ def test_the_depth_on_which_past_frames_agree_is_the_one_foreseen():
         foreseen, known = (_numpy(part)[0] for part in parallax.foresee(pictures, np.zeros((1, 2), np.int32)))
         truth, known = seen(x, y), known[..., 0] > 0.99
         assert known.mean() > 0.5
-        read = _numpy(parallax._swept(list(pictures.swapaxes(0, 1)), np.zeros((1, 2), np.int32))[0])[0, 0]
+        read = _numpy(parallax.swept(list(pictures.swapaxes(0, 1)), np.zeros((1, 2), np.int32))[0])[0, 0]
         errors = np.square(read - truth)[:, known].mean((1, 2))
         assert errors.argmin() == which + 1
         assert np.square(foreseen - truth)[known].mean() < 0.25 * np.delete(errors, which + 1).min()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vq_vae_tf.consensus import consensus
+from vq_vae_tf.consensus import TRUST, consensus
 from vq_vae_tf.ops.contrast import gradient_energies
 
 SIDE = 4
@@ -41,6 +41,19 @@ def test_without_sharpening_each_place_is_the_nearest_to_the_mean_of_what_was_dr
     expected = np.take_along_axis(grey, nearest[None], 0)[0]
     made = squares[:, 0, 0][found(codings, squares, sharpening=0.0, candidates=candidates)]
     np.testing.assert_allclose(np.abs(made - grey.mean(0)), np.abs(expected - grey.mean(0)), atol=1e-4)
+
+
+def test_an_expected_picture_moves_what_is_aimed_at():
+    rng = np.random.default_rng(0)
+    squares = np.full((12, SIDE, SIDE), rng.permutation(12)[:, None, None] * 20.0)
+    codings = rng.integers(0, 12, (5, 3, 6, 7)).astype(np.int32)
+    grey, guess = squares[:, 0, 0][codings], rng.uniform(0, 220, (3, 6, 7)).astype(np.float32)
+    aim = (1 - TRUST) * grey.mean(0) + TRUST * guess
+    pictures = guess.repeat(SIDE, 1).repeat(SIDE, 2)[..., None].repeat(3, -1)
+    made = squares[:, 0, 0][found(codings, squares, sharpening=0.0, expected=ops.convert_to_tensor(pictures))]
+    np.testing.assert_allclose(np.abs(made - aim), np.abs(grey - aim).min(0), atol=1e-3)
+    plain = squares[:, 0, 0][found(codings, squares, sharpening=0.0)]
+    assert np.mean(plain != made) > 0.2
 
 
 def flat_and_striped():

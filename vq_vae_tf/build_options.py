@@ -11,6 +11,8 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.settings import SCHEDULED
 from vq_vae_tf.training.options import TrainingOptions
 
+_FORESIGHT_RATE, _FORESIGHT_WARMUP = 1e-3, 100
+
 
 def vqvae_options(config: Config) -> TrainingOptions:
     """How the VQ-VAE is trained."""
@@ -21,6 +23,22 @@ def prior_options(config: Config) -> TrainingOptions:
     """How the prior is trained. Raises: UserError also for a `--prior` that the modality has not."""
     (check_dynamics if config.data.modality == "video" else check_network)(config)
     return _training_options(config, config.prior, "prior_")
+
+
+def foresight_options(config: Config) -> TrainingOptions:
+    """How what is to be expected of video is trained: in batches as the prior, at a rate that suits its size."""
+    run, steps = config.run, config.video.foresight_steps
+    return TrainingOptions(
+        steps=steps,
+        batch_size=config.prior.prior_batch_size,
+        learning_rate=_FORESIGHT_RATE,
+        schedule="cosine",
+        warmup_steps=min(_FORESIGHT_WARMUP, steps),
+        jit=run.jit,
+        log_every=run.log_every,
+        checkpoint_every=run.checkpoint_every,
+        summary_every=run.checkpoint_every,
+    )
 
 
 def _training_options(config: Config, section: Any, prefix: str) -> TrainingOptions:

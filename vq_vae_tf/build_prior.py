@@ -8,7 +8,8 @@ from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
 from vq_vae_tf.build_network import code_dimensions, prior_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
-from vq_vae_tf.dynamics import Dynamics, PastEncoder
+from vq_vae_tf.dynamics import Dynamics, Foresight, Parallax, PastEncoder
+from vq_vae_tf.dynamics.foresight import FRAMES
 from vq_vae_tf.dynamics.parallax import COLOURS
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.hierarchy import TwoLevelNetwork, TwoLevelPrior
@@ -55,6 +56,11 @@ def check_dynamics(config: Config) -> None:
             f"--prior={name} with --modality=video: the codes of the next frame are predicted by a gated PixelCNN; "
             "give --prior=pixelcnn."
         )
+    if config.video.foresight_steps and not config.video.camera_depths:
+        raise UserError(
+            f"--foresight_steps={config.video.foresight_steps} with --camera_depths=0: what is to be expected begins "
+            "with what a camera sees; give --camera_depths=5."
+        )
 
 
 def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, precision: str = "float32") -> Dynamics:
@@ -98,5 +104,24 @@ def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, pre
         dtype=precision,
     )
     model = Dynamics(network, past, name="prior", dtype=precision)
+    model.build()
+    return model
+
+
+def build_foresight(config: Config, manifest: CodeManifest, precision: str = "float32") -> Foresight:
+    """The next picture that is to be expected, of clips that `manifest` describes; its classes are the actions."""
+    _, height, width = manifest.code_shape
+    video = config.video
+    parallax = Parallax(
+        manifest.num_codes,
+        (height, width),
+        side=2**config.model.downsamplings,
+        context=video.past_frames,
+        num_actions=len(manifest.class_names) if video.use_actions else 0,
+        depths=video.camera_depths,
+        frames=FRAMES,
+        name="parallax",
+    )
+    model = Foresight(parallax, name="foresight", dtype=precision)
     model.build()
     return model

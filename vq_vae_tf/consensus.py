@@ -14,6 +14,10 @@ CANDIDATES = 6
 """Codes that are tried at each place."""
 SHARPENING = 0.5
 """What gradient energy is worth: chosen on validation walks of ViZDoom (RESULTS.md)."""
+TRUST = 0.7
+"""Weight of an expected picture against the mean of those drawn: chosen there too."""
+SHARPENING_EXPECTED = 0.6
+"""The same with an expected picture, which has less of it: films are then as sharp as SHARPENING makes them without."""
 
 
 def consensus(
@@ -22,6 +26,7 @@ def consensus(
     wanted: Any,
     sharpening: float = SHARPENING,
     candidates: int = CANDIDATES,
+    expected: Any | None = None,
 ) -> Any:
     """Of draws of a picture that is not known, one coding whose own picture is near to all of theirs, and no blur.
 
@@ -29,7 +34,9 @@ def consensus(
     the k_s have at place p, e_p the gradient energy around p. The mean of the D(k_s) is a blur, and no coding's
     picture; the second term rewards energy up to w_p, that of the D(k_s) in the mean, where each has its edges
     elsewhere, scaled so that the whole picture has what is `wanted`. By `coordinate_search`, from the codes that fit
-    best by themselves. Minimum Bayes risk decoding (Kumar & Byrne 2004), of a loss that does not love blurs.
+    best by themselves. Minimum Bayes risk decoding (Kumar & Byrne 2004), of a loss that does not love blurs. With an
+    `expected` picture, another guess at the mean, both are aimed at: |D(k) - m|^2 in place of the first term, where
+    m = (1 - TRUST) mean_s D(k_s) + TRUST expected.
 
     Args:
         codings: int32 `[count, batch, h, w]`, draws of each picture; of one draw it is that one.
@@ -37,6 +44,7 @@ def consensus(
         wanted: float `[batch]`, the `gradient_energies` of pictures that are as sharp as these should be.
         sharpening: of gradient energy against squared error; 0: the nearest to the mean.
         candidates: codes tried at each place, those that fit best by themselves.
+        expected: `[batch, height, width, channels]`, 0..255; None: nothing else is known.
 
     Returns:
         int32 `[batch, h, w]`.
@@ -44,6 +52,8 @@ def consensus(
     pictures = ops.map(decode, codings)
     side = pictures.shape[2] // codings.shape[2]
     mean = ops.mean(pictures, axis=0)
+    if expected is not None:
+        mean = (1.0 - TRUST) * mean + TRUST * expected
     usual = ops.mean(ops.map(gradient_energies, pictures), axis=0)
     energies = ops.mean(ops.map(lambda u: _energies(u, side), pictures), axis=0)
     most = energies * (wanted / ops.maximum(usual, 1e-12))[:, None, None]

@@ -163,6 +163,13 @@ class VideoConfig:
         minimum=0,
         stage="prior",
     )
+    foresight_steps: int = option(
+        0,
+        "steps in which a network learns the next picture that is to be expected, for --consensus_of; 0: none; needs "
+        "--camera_depths",
+        minimum=0,
+        stage="foresight",
+    )
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from PIL import Image
 from vq_vae_tf import config
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
+from vq_vae_tf.consensus import SHARPENING, SHARPENING_EXPECTED
 from vq_vae_tf.dynamics import learn_camera
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline import camera, consensus, imagining, video_scoring
+from vq_vae_tf.pipeline import camera, consensus, foresight, imagining, video_scoring
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
 from vq_vae_tf.pipeline.loading import load_vqvae, trained_pair
@@ -30,7 +31,7 @@ CAMERA_STEPS = (2, 2, 4)
 SMALL = (
     "units=16 residual_units=8 residual_blocks=1 num_embeddings=8 embedding_dim=8 steps=10 batch_size=4 prior_units=8 "
     "prior_layers=1 prior_steps=6 prior_batch_size=4 prior_warmup_steps=2 past_units=8 past_layers=1 eval_batch_size=9 "
-    "camera_depths=2 "
+    "camera_depths=2 foresight_steps=4 "
     "log_every=5 checkpoint_every=10 learning_rate=1e-3 modality=video "
     f"clip_length={LENGTH} past_frames={PAST} future_frames={FUTURE}"
 )
@@ -140,7 +141,7 @@ def test_the_numbers_and_the_page(finished):
     assert scores["num_frames"] == clips * LENGTH
     scored = scores["rollouts"]["test"]
     assert scored["num_windows"] == clips
-    for name in ("rollout", "consensus", "mean_of_rollouts", "copy_last", "mean_frame", "reconstruction"):
+    for name in ("rollout", "consensus", "mean_of_rollouts", "expected", "copy_last", "mean_frame", "reconstruction"):
         assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
@@ -188,7 +189,8 @@ def test_the_speed_is_that_of_rollouts_already_compiled(count, size, monkeypatch
     assert met == [((size, PAST, 2, 2), (size, PAST + FUTURE - 1))]
 
 
-def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_are_apart(monkeypatch):
+@pytest.mark.parametrize("foresees", [None, "foresight"])
+def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_are_apart(monkeypatch, foresees):
     x = np.arange(3, dtype=np.uint8)[:, None, None, None, None] * np.ones((1, PAST + FUTURE, 4, 4, 3), np.uint8)
     given = Windows(x, np.zeros((3, PAST + FUTURE, 2, 2), np.int32), np.zeros((3, PAST + FUTURE), np.int32), PAST)
 
@@ -196,7 +198,8 @@ def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_ar
         assert draw.temperature == 0.7
         return np.full((3, FUTURE, 2, 2), draw.seed)
 
-    def agreed(vqvae, codings, before):
+    def agreed(vqvae, codings, before, expected):
+        assert expected == (foresees and "expected")
         assert codings.shape == (video_scoring.SEEDS, 3, FUTURE, 2, 2)
         np.testing.assert_array_equal(before, x[:, :PAST])
         return "agreed"
@@ -205,8 +208,18 @@ def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_ar
     monkeypatch.setattr(
         video_scoring, "decoded", lambda vqvae, codes: np.full_like(given.truth, codes[0, 0, 0, 0] ** 2 // 2)
     )
+
+    def expected_films(foresight, past, actions, codings):
+        assert foresight == "foresight"
+        assert past.shape == (3, PAST, 2, 2)
+        assert actions.shape == (3, PAST + FUTURE - 1)
+        assert codings[5, 0, 0, 0, 0] == 8
+        return "expected"
+
+    monkeypatch.setattr(video_scoring, "expected_films", expected_films)
     monkeypatch.setattr(video_scoring, "consensus_films", agreed)
-    first, mean, found, apart = video_scoring._futures(None, None, given, Draw(3, temperature=0.7))
+    first, mean, expected, found, apart = video_scoring._futures(None, None, foresees, given, Draw(3, temperature=0.7))
+    assert expected == (foresees and "expected")
     grey = (3 + np.arange(video_scoring.SEEDS)) ** 2 // 2
     assert (first == 4).all()
     assert (mean == grey.mean()).all()
@@ -228,17 +241,82 @@ def test_a_consensus_is_composed_frame_by_frame_as_sharp_as_what_was_given(films
     given[:, :, ::2] = 255 * (np.arange(films) % 2)[:, None, None, None, None]  # every other film is striped
     met = []
 
-    def compose(drawn, wanted):
+    def compose(drawn, wanted, aim):
         met.append(drawn.shape[1])
-        return drawn[1] + tf.cast(wanted > 0.5, tf.int32)[:, None, None]
+        aimed = 0 if aim is None else tf.cast(aim[:, :2, :2, 0], tf.int32)
+        return drawn[1] + tf.cast(wanted > 0.5, tf.int32)[:, None, None] + aimed
 
-    monkeypatch.setattr(consensus, "_compiled", lambda vqvae, sharpening: compose)
+    worth = []
+    monkeypatch.setattr(consensus, "_compiled", lambda vqvae, sharpening: worth.append(sharpening) or compose)
     monkeypatch.setattr(consensus, "decoded", lambda vqvae, codes: codes)
     striped = (np.arange(films) % 2)[:, None, None, None]
     np.testing.assert_array_equal(consensus.consensus_films(None, codings, given), codings[1] + striped)
     assert met == sizes
+    aim = np.random.default_rng(1).integers(0, 9, (films, FUTURE, 4, 4, 3)).astype(np.float32)
+    made = consensus.consensus_films(None, codings, given, aim)
+    np.testing.assert_array_equal(made, codings[1] + striped + aim[..., :2, :2, 0])
     np.testing.assert_array_equal(consensus.consensus_films(None, codings[:1], given), codings[0])
-    assert met == sizes
+    assert met == 2 * sizes
+    consensus.consensus_films(None, codings, given, aim, sharpening=0.0)
+    assert worth == [SHARPENING, SHARPENING_EXPECTED, 0.0]
+
+
+def test_what_is_expected_follows_the_past_of_each_future(monkeypatch):
+    random = np.random.default_rng(0)
+    past, codings = random.integers(0, 9, (5, PAST, 2, 2)), random.integers(0, 9, (3, 5, FUTURE, 2, 2))
+    actions, met = random.integers(0, 2, (5, PAST - 1 + FUTURE)), []
+
+    def expect(before, taken):  # a picture of one pixel that tells past and actions in their order
+        met.append(len(before))
+        told = tf.reduce_sum(before[:, :, 0, 0] * [1, 10], 1) + 100 * tf.reduce_sum(taken * [1, 2], 1)
+        return tf.cast(told, tf.float32)[:, None, None, None]
+
+    monkeypatch.setattr(foresight, "_compiled", lambda model: expect)
+    monkeypatch.setattr(foresight, "_PICTURES", 4)
+    made = foresight.expected_films(None, past, actions, codings)
+    assert made.shape == (5, FUTURE, 1, 1, 1)
+    assert set(met) == {4}
+    for n, t in np.ndindex(5, FUTURE):
+        whole = [np.concatenate([past[n], future[n]])[:, 0, 0] for future in codings]
+        told = [w[t] + 10 * w[t + 1] + 100 * (actions[n, t] + 2 * actions[n, t + 1]) for w in whole]
+        assert made[n, t, 0, 0, 0] == pytest.approx(np.mean(told), rel=1e-6)
+
+
+def test_foresight_is_of_its_run_and_goes_on_where_it_was(finished, world, tmp_path, monkeypatch, capsys):
+    run = open_run(finished)
+    model = foresight.load_foresight(run)
+    vqvae, _ = load_vqvae(run)
+    kept = learned_camera(run, None, chief=False)
+    for mine, theirs in zip(model.parallax.camera.get_weights(), kept[3:], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    squares = code_squares(vqvae).astype(np.float32)
+    np.testing.assert_allclose(model.level, [squares.mean(), squares.std()], rtol=1e-4)
+    digests = json.loads((finished / "evaluation.json").read_text())["measured"]["digests"]
+    assert digests["foresight"] == json.loads((finished / "foresight/result.json").read_text())["digest"]
+    flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", "--stages=prior"]
+    monkeypatch.setattr(learn_camera, "STEPS", CAMERA_STEPS)
+    more = shutil.copytree(finished, tmp_path / "more")
+    (more / "foresight/result.json").unlink()
+    (more / "foresight/model.weights.h5").unlink()
+    assert call(monkeypatch, train, "train", *flags, f"--workdir={more}") == 0
+    again = json.loads((more / "foresight/result.json").read_text())
+    assert again["digest"] == digests["foresight"]
+    assert call(monkeypatch, train, "train", *flags, f"--workdir={more}", "--foresight_steps=5") == 2
+    assert "--foresight_steps=5 (was 4)" in capsys.readouterr().err
+    shutil.rmtree(more / "foresight")  # what was there before there was such a flag has none, and may get one
+    assert foresight.load_foresight(open_run(more)) is None
+    assert call(monkeypatch, train, "train", *flags, f"--workdir={more}", "--foresight_steps=5") == 0
+    assert json.loads((more / "foresight/result.json").read_text())["steps"] == 5
+    (more / "foresight/source.json").write_text('{"codes_of_model": "another"}')
+    with pytest.raises(UserError, match="was trained on codes of model another"):
+        foresight.load_foresight(open_run(more))
+
+
+def test_foresight_without_a_camera_is_refused_before_any_work(world, tmp_path, monkeypatch, capsys):
+    flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]
+    assert call(monkeypatch, train, "train", *flags, "--camera_depths=0") == 2
+    assert "--foresight_steps=4 with --camera_depths=0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_codes_lie_beside_the_actions_that_belong_to_them(finished, world):

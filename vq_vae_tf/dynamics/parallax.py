@@ -41,6 +41,7 @@ class Parallax(keras.layers.Layer):
         context: past frames.
         num_actions: how many actions there are; 0: none are given.
         depths: of planes, beside one that is far away.
+        frames: past frames that are read, at most `context`; the last two have to agree on a depth.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class Parallax(keras.layers.Layer):
         context: int,
         num_actions: int,
         depths: int,
+        frames: int = FRAMES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_codes, self.grid, self.side, self.context = num_codes, (int(grid[0]), int(grid[1])), side, context
-        self.num_actions, self.depths = num_actions, depths
-        self.camera = Camera(num_actions, min(FRAMES, context), depths, name="camera")
+        self.num_actions, self.depths, self.frames = num_actions, depths, frames
+        self.camera = Camera(num_actions, min(frames, context), depths, name="camera")
 
     def build(self, input_shape: Any = None) -> None:
         """All sizes are known from the constructor."""
@@ -75,10 +77,8 @@ class Parallax(keras.layers.Layer):
 
     def call(self, past: Tensor, actions: Tensor) -> Tensor:
         """What is foreseen, in squares."""
-        newest = [past[:, self.context - 1 - i] for i in range(self.camera.frames)]
-        pictures = [unfold(ops.take(self.looks, codes, axis=0), self.side) for codes in newest]
-        read, inside, errors, weights = self._swept(pictures, actions)
-        foreseen, shown = _mixed(read, weights), _mixed(inside[..., None], weights)
+        read, inside, errors, weights = self.swept(self.pictures(past), actions)
+        foreseen, shown = mixed(read, weights), mixed(inside[..., None], weights)
         parts = [foreseen[:, 0], foreseen[:, -1], shown[:, 0], shown[:, -1]]
         planes = [read[:, 0, k] for k in range(1 + self.depths)]
         return fold(ops.concatenate([*parts, *planes, ops.transpose(errors, (0, 2, 3, 1))], axis=-1), self.side)
@@ -89,28 +89,37 @@ class Parallax(keras.layers.Layer):
         Returns: `[batch, height, width, 3]`, and `[batch, height, width, 1]` in 0..1.
         """
         newest = [pictures[:, i] for i in range(self.camera.frames)]
-        read, inside, _, weights = self._swept(newest, actions)
-        return _mixed(read, weights)[:, 0], _mixed(inside[..., None], weights)[:, 0]
+        read, inside, _, weights = self.swept(newest, actions)
+        return mixed(read, weights)[:, 0], mixed(inside[..., None], weights)[:, 0]
 
-    def _swept(self, pictures: list[Tensor], actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each frame read for each plane, whether it is there; how planes are disagreed on, and their weights."""
+    def pictures(self, past: Tensor) -> list[Tensor]:
+        """Past codes as pictures `[batch, height, width, 3]`, the last frame first."""
+        newest = [past[:, self.context - 1 - i] for i in range(self.camera.frames)]
+        return [unfold(ops.take(self.looks, codes, axis=0), self.side) for codes in newest]
+
+    def swept(self, pictures: list[Tensor], actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each frame read for each plane, whether it is there; how planes are disagreed on, and their weights.
+
+        `[batch, frames, planes, height, width, 3]`, that without colours, and `[batch, planes, height, width]` twice.
+        """
         height, width = pictures[0].shape[1:3]
         rows, columns, inside = self.camera(actions, height=height, width=width)
         read = ops.stack([bilinear(p, rows[:, i], columns[:, i]) for i, p in enumerate(pictures)], axis=1)
-        both = inside[:, 0] * inside[:, -1]
+        before = min(1, len(pictures) - 1)  # the more frames have to agree, the fewer places all of them show
+        both = inside[:, 0] * inside[:, before]
         window = max(3, round(height * _WINDOW))
-        apart = _around(ops.mean(ops.square(read[:, 0] - read[:, -1]), axis=-1) * both, window)
+        apart = _around(ops.mean(ops.square(read[:, 0] - read[:, before]), axis=-1) * both, window)
         errors = apart / (_around(both, window) + _UNSEEN)
         likely = self.bias[:, None, None] - errors * ops.exp(-self.log_tau)
         return read, inside, errors, ops.softmax(likely, axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("num_codes", "grid", "side", "context", "num_actions", "depths")
+        names = ("num_codes", "grid", "side", "context", "num_actions", "depths", "frames")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _mixed(read: Tensor, weights: Tensor) -> Tensor:
+def mixed(read: Tensor, weights: Tensor) -> Tensor:
     """`[batch, frames, depths, h, w, c]` and `[batch, depths, h, w]` -> `[batch, frames, h, w, c]`."""
     return ops.sum(read * weights[:, None, ..., None], axis=2)
 

@@ -121,6 +121,11 @@ class Modality(ABC):
         del config
         return codes.training_batches(seed=seed, **where)
 
+    def beside_prior(self, run: Run, codes: CodeData, strategy: tf.distribute.Strategy) -> str:
+        """Trains what this kind of data has beside its prior; what to tell the user, here nothing."""
+        del run, codes, strategy
+        return ""
+
     def write_codes(
         self, vqvae: VQVAE, digest: str, data: Any, directory: Path, code_of: CodeOf | None = None
     ) -> CodeManifest:

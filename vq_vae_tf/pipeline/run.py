@@ -16,7 +16,7 @@ from vq_vae_tf.files import write_text
 from vq_vae_tf.pipeline.facts import check_facts, read_facts, write_facts
 from vq_vae_tf.pipeline.modality import Modality, modality
 
-STAGES = ("vqvae", "codes", "prior")
+STAGES = ("vqvae", "codes", "prior", "foresight")
 """Those that leave something in a folder of their name that depends on flags."""
 
 
@@ -46,6 +46,11 @@ class Run:
     def prior(self) -> Path:
         """Checkpoints, metrics and weights of the prior."""
         return self.directory / "prior"
+
+    @property
+    def foresight(self) -> Path:
+        """The same of what is to be expected of video."""
+        return self.directory / "foresight"
 
     @property
     def samples(self) -> Path:

@@ -43,6 +43,7 @@ from vq_vae_tf.prior import Prior
 from vq_vae_tf.progress import shown
 from vq_vae_tf.quantizers.codings import draws_codes
 from vq_vae_tf.training.log import read_metrics
+from vq_vae_tf.training.result import read_result
 from vq_vae_tf.vqvae import VQVAE
 
 SHOWN = 32
@@ -125,7 +126,10 @@ def write_scores(
 def measured(run: Run) -> dict[str, Any]:
     """What scores are of: the digests of the weights, the flags of evaluation, and how codes are drawn, if they are."""
     drawn = {"drawn_at": at} if (at := drawn_at(run.config)) else {}
-    return {"digests": model_digests(run), "flags": asdict(run.config.evaluation), **drawn}
+    digests = model_digests(run)
+    if (beside := read_result(run.foresight)) is not None:
+        digests["foresight"] = beside.digest
+    return {"digests": digests, "flags": asdict(run.config.evaluation), **drawn}
 
 
 @contextmanager
@@ -181,7 +185,8 @@ def page_facts(run: Run) -> list[str]:
 def _metrics(run: Run) -> dict[str, list[dict[str, float]]]:
     """Name of a stage -> what training logged; empty where it has not been."""
     return {
-        name: read_metrics(folder / "metrics.jsonl") for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior))
+        name: read_metrics(folder / "metrics.jsonl")
+        for name, folder in (("VQ-VAE", run.vqvae), ("prior", run.prior), ("foresight", run.foresight))
     }
 
 

@@ -176,7 +176,8 @@ def train_prior(run: Run, strategy: tf.distribute.Strategy) -> str:
         strategy=strategy,
         title="prior",
     )
-    return _trained(result.steps, run.prior, finished)
+    told = (_trained(result.steps, run.prior, finished), run.modality.beside_prior(run, codes, strategy))
+    return "; ".join(filter(None, told))
 
 
 def _trained(steps: int, directory: Path, before: bool) -> str:

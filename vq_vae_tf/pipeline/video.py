@@ -24,6 +24,7 @@ from vq_vae_tf.modalities.video.data import open_video_data
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.consensus import consensus_films
+from vq_vae_tf.pipeline.foresight import expected_films, load_foresight, train_foresight
 from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
@@ -106,6 +107,10 @@ class VideoModality(Modality):
 
         return start
 
+    def beside_prior(self, run: Run, codes: CodeData, strategy: tf.distribute.Strategy) -> str:
+        """What is to be expected of the next frame, if --foresight_steps asks for it."""
+        return train_foresight(run, codes, strategy) if run.config.video.foresight_steps else ""
+
     def prior_batches(self, config: Config, codes: CodeData, seed: int, **where: Any) -> tf.data.Dataset:
         """Frames with their past; see `Modality`."""
         return transitions(codes, config.video.past_frames, seed=seed, **where)
@@ -146,8 +151,12 @@ class VideoModality(Modality):
         actions = np.array([[*before, *plan] for plan in plans])
         shown = first[None].repeat(len(plans), axis=0)
         past, count = past.repeat(len(plans), axis=0), options.get("consensus_of", 1)
-        drawn = (futures(dynamics, past, actions, draw, count) for draw in request.draws)
-        films = [np.concatenate([shown, consensus_films(vqvae, codings, shown)], axis=1) for codings in drawn]
+        foresight = load_foresight(run) if count > 1 else None
+        films = []
+        for draw in request.draws:
+            codings = futures(dynamics, past, actions, draw, count)
+            expected = expected_films(foresight, past, actions, codings) if foresight is not None else None
+            films.append(np.concatenate([shown, consensus_films(vqvae, codings, shown, expected)], axis=1))
         rows = np.concatenate(films)
         sheet = path.with_suffix(".png")
         _write(path, film(side_by_side(list(rows)), path.suffix.lower(), factor=2))

@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.codes import CodeData
-from vq_vae_tf.dynamics import Dynamics
+from vq_vae_tf.dynamics import Dynamics, Foresight
 from vq_vae_tf.evaluation.codebook import code_counts, codebook_use
 from vq_vae_tf.evaluation.reconstruction import reconstruction_scores
 from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, sideways, spread
 from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.decoding import decoder
+from vq_vae_tf.pipeline.foresight import expected_films, load_foresight
 from vq_vae_tf.pipeline.imagining import BATCH, SEEDS, Windows, decoded, futures, imagine, windows
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import Run
@@ -94,13 +95,16 @@ def _rollouts(
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined, together, agreed, spread_over_seeds = _futures(vqvae, dynamics, given, draw)
+    imagined, together, expected, agreed, spread_over_seeds = _futures(
+        vqvae, dynamics, load_foresight(run), given, draw
+    )
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
         "rollout": imagined,
         "consensus": agreed,
         "mean_of_rollouts": together,
+        **({} if expected is None else {"expected": expected}),
         "copy_last": last,
         "mean_frame": np.broadcast_to(mean, truth.shape),
         "reconstruction": ceiling,
@@ -141,13 +145,16 @@ def _bits(dynamics: Dynamics, given: Windows, seed: int) -> dict[str, float]:
 
 
 def _futures(
-    vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Of each window a future, the mean of SEEDS, their consensus; and how far they are apart (first windows)."""
-    codings = futures(dynamics, given.codes[:, : given.past], given.between, draw, SEEDS)
+    vqvae: VQVAE, dynamics: Dynamics, foresight: Foresight | None, given: Windows, draw: Draw
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray, list[float]]:
+    """Of each window a future, the mean of SEEDS, what is expected after each of those, in the mean, and their
+    consensus; and how far they are apart (first windows)."""
+    past = given.codes[:, : given.past]
+    codings = futures(dynamics, past, given.between, draw, SEEDS)
     drawn = np.stack([decoded(vqvae, each) for each in codings])
-    agreed = consensus_films(vqvae, codings, given.x[:, : given.past])
-    return drawn[0], drawn.mean(axis=0, dtype=np.float32), agreed, spread(drawn[:, :BATCH])
+    expected = expected_films(foresight, past, given.between, codings) if foresight is not None else None
+    agreed = consensus_films(vqvae, codings, given.x[:, : given.past], expected)
+    return drawn[0], drawn.mean(axis=0, dtype=np.float32), expected, agreed, spread(drawn[:, :BATCH])
 
 
 def _turning(run: Run, vqvae: VQVAE, dynamics: Dynamics, given: Windows, draw: Draw) -> dict[str, Any]:
