@@ -19,10 +19,12 @@ def _numpy(x):
 
 
 def camera(seed=0, frames=2, **changes):
-    """Weights of a `Parallax` that moves."""
+    """A `Parallax` that moves, and was shown what codes look like."""
     keras.utils.set_random_seed(seed)
     parallax = Parallax(CODES, GRID, SIDE, CONTEXT, ACTIONS, DEPTHS, frames, **changes)
     parallax.build()
+    grey = squares().astype(np.float32).reshape(CODES, -1)
+    parallax.looks.assign((grey - grey.mean()) / grey.std())
     parallax.camera.step.kernel.assign(np.random.default_rng(seed).normal(0, 0.05, parallax.camera.step.kernel.shape))
     return parallax
 

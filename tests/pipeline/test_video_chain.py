@@ -210,11 +210,11 @@ def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_ar
     )
 
     def expected_films(foresight, past, actions, codings):
-        assert foresight == "foresight"
+        assert foresight == foresees
         assert past.shape == (3, PAST, 2, 2)
         assert actions.shape == (3, PAST + FUTURE - 1)
         assert codings[5, 0, 0, 0, 0] == 8
-        return "expected"
+        return foresees and "expected"
 
     monkeypatch.setattr(video_scoring, "expected_films", expected_films)
     monkeypatch.setattr(video_scoring, "consensus_films", agreed)
@@ -273,7 +273,8 @@ def test_what_is_expected_follows_the_past_of_each_future(monkeypatch):
 
     monkeypatch.setattr(foresight, "_compiled", lambda model: expect)
     monkeypatch.setattr(foresight, "_PICTURES", 4)
-    made = foresight.expected_films(None, past, actions, codings)
+    assert foresight.expected_films(None, past, actions, codings) is None
+    made = foresight.expected_films("foresight", past, actions, codings)
     assert made.shape == (5, FUTURE, 1, 1, 1)
     assert set(met) == {4}
     for n, t in np.ndindex(5, FUTURE):

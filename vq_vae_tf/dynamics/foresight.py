@@ -104,13 +104,13 @@ class Foresight(keras.Model):
         return fit_loss(self, self.loss_terms(x, training)["loss"], sample_weight)
 
     def show(self, squares: Any, camera: list[np.ndarray]) -> None:
-        """Tells a built model what each code looks like and how the camera moves; neither is learned here.
+        """Tells a built model how the camera moves and how light codes are; neither is learned here.
 
-        squares: grey levels `[num_codes, side, side, 3]`. camera: weights of a `Parallax` of the same planes.
+        squares: grey levels `[num_codes, side, side, 3]`. camera: weights of a `Parallax` of the same planes that was
+        shown them.
         """
         squares = np.asarray(squares, np.float32)
         self.parallax.set_weights(camera)
-        self.parallax.looks.assign(((squares - squares.mean()) / (squares.std() + 1e-6)).reshape(len(squares), -1))
         self.level.assign([squares.mean(), squares.std() + 1e-6])
 
     def _expected(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -122,7 +122,8 @@ class Foresight(keras.Model):
         foreseen = mixed(read, weights)
         shown = mixed(inside[..., None], weights)
         apart = ops.sum(ops.square(read[:, 0] - foreseen[:, :1]) * weights[..., None], axis=1)
-        parts = [*_frames(foreseen), *_frames(shown), ops.sqrt(apart + 1e-6), *_last((errors, weights))]
+        planes = [ops.transpose(of_planes, (0, 2, 3, 1)) for of_planes in (errors, weights)]
+        parts = [*ops.unstack(foreseen, axis=1), *ops.unstack(shown, axis=1), ops.sqrt(apart + 1e-6), *planes]
         side, dtype = parallax.side, self.compute_dtype
         h = self.shown(ops.cast(fold(ops.concatenate(parts, axis=-1), side), dtype))
         h = h + self.last(ops.cast(fold(ops.concatenate(pictures[:2], axis=-1), side), dtype))
@@ -157,12 +158,3 @@ class Foresight(keras.Model):
 def _channels(parallax: Parallax) -> int:
     """Of a place: of each frame colours and whether it shows them, how far planes are apart, two of each plane."""
     return (COLOURS + 1) * parallax.camera.frames + COLOURS + 2 * (1 + parallax.depths)
-
-
-def _frames(x: Tensor) -> list[Tensor]:
-    return [x[:, i] for i in range(x.shape[1])]
-
-
-def _last(maps: tuple[Tensor, ...]) -> list[Tensor]:
-    """Planes as channels."""
-    return [ops.transpose(x, (0, 2, 3, 1)) for x in maps]

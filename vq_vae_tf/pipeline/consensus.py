@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from vq_vae_tf.consensus import SHARPENING, SHARPENING_EXPECTED, consensus
 from vq_vae_tf.evaluation.rollouts import gradient_energy
-from vq_vae_tf.pipeline.imagining import decoded
+from vq_vae_tf.pipeline.imagining import decoded, of_one_size
 from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
 
@@ -38,12 +38,10 @@ def consensus_films(
     wanted = np.array([gradient_energy(film[None]) for film in given], np.float32).repeat(time)
     frames = codings.reshape(count, films * time, *grid)
     aims = None if expected is None else np.asarray(expected, np.float32).reshape(films * time, *expected.shape[2:])
-    size = min(_FRAMES, films * time)
     if sharpening is None:
         sharpening = SHARPENING if expected is None else SHARPENING_EXPECTED
     compose, made = _compiled(vqvae, sharpening), []
-    for first in shown(range(0, films * time, size), "consensus"):
-        chosen = np.arange(first, first + size) % (films * time)
+    for chosen in shown(of_one_size(films * time, _FRAMES), "consensus"):
         aim = None if aims is None else tf.constant(aims[chosen])
         made.append(compose(tf.constant(frames[:, chosen]), tf.constant(wanted[chosen]), aim).numpy())
     composed = np.concatenate(made)[: films * time]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from vq_vae_tf.build_prior import build_foresight
 from vq_vae_tf.codes import CodeData, open_codes
 from vq_vae_tf.dynamics import Foresight
 from vq_vae_tf.pipeline.camera import learned_camera
-from vq_vae_tf.pipeline.imagining import code_squares, transitions
+from vq_vae_tf.pipeline.imagining import code_squares, of_one_size, transitions
 from vq_vae_tf.pipeline.loading import load_vqvae, trained
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.progress import shown
@@ -64,34 +64,36 @@ def load_foresight(run: Run) -> Foresight | None:
     return model
 
 
-def expected_films(foresight: Foresight, past: np.ndarray, actions: np.ndarray, codings: np.ndarray) -> np.ndarray:
+def expected_films(
+    foresight: Foresight | None, past: np.ndarray, actions: np.ndarray, codings: np.ndarray
+) -> np.ndarray | None:
     """The mean over futures of the picture that each expects after its own past: float32 `[n, time, height, width, 3]`.
 
     Args:
+        foresight: None: nothing is expected, and there are no such films.
         past: codes `[n, context, h, w]` of the frames given.
         actions: `[n, context - 1 + time]`, as for `imagine`.
         codings: `[futures, n, time, h, w]`.
     """
-    context, time = past.shape[1], codings.shape[2]
-    expect = _compiled(foresight)
-    sums: list[np.ndarray] = []
-    for future in shown(codings, "expected"):
-        whole = np.concatenate([past, future], axis=1)
-        before = np.stack([whole[:, t : t + context] for t in range(time)], axis=1)
-        taken = np.stack([actions[:, t : t + context] for t in range(time)], axis=1)
-        made = _by_parts(expect, before.reshape(-1, *before.shape[2:]), taken.reshape(-1, context))
-        sums = [made + sums[0]] if sums else [made]  # films of many windows are large
-    pictures = sums[0] / len(codings)
+    if foresight is None:
+        return None
+    context, time, expect = past.shape[1], codings.shape[2], _compiled(foresight)
+    taken = _windows(actions, context, time)
+
+    def after(future: np.ndarray) -> np.ndarray:
+        before = _windows(np.concatenate([past, future], axis=1), context, time)
+        parts = of_one_size(len(before), _PICTURES)
+        made = [expect(*(tf.constant(a[rows], tf.int32) for a in (before, taken))).numpy() for rows in parts]
+        return np.concatenate(made)[: len(before)]
+
+    pictures = reduce(np.add, map(after, shown(codings, "expected"))) / len(codings)
     return pictures.reshape(len(past), time, *pictures.shape[1:])
 
 
-def _by_parts(expect: Any, past: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """A batch of one size at a time; the last is filled up."""
-    size, made = min(_PICTURES, len(past)), []
-    for first in range(0, len(past), size):
-        chosen = np.arange(first, first + size) % len(past)
-        made.append(expect(tf.constant(past[chosen], tf.int32), tf.constant(actions[chosen], tf.int32)).numpy())
-    return np.concatenate(made)[: len(past)]
+def _windows(values: np.ndarray, context: int, time: int) -> np.ndarray:
+    """`[n, context - 1 + time or more, ...]` -> what lies before each frame, `[n * time, context, ...]`."""
+    each = np.stack([values[:, t : t + context] for t in range(time)], axis=1)
+    return each.reshape(-1, *each.shape[2:])
 
 
 @lru_cache(maxsize=2)

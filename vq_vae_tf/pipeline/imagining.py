@@ -141,11 +141,17 @@ def imagine(dynamics: Dynamics, past: np.ndarray, actions: np.ndarray, draw: Dra
     """
     loop = _compiled(dynamics, draw.top_k, draw.top_p)
     seed, temperature = seed_tensor(draw.seed), tf.constant(draw.temperature, tf.float32)
-    made, size = [], min(BATCH, len(past))
-    for first in range(0, len(past), size):
-        chosen = [np.resize(a[first : first + size], (size, *a.shape[1:])) for a in (past, actions)]
-        made.append(loop(*(tf.constant(a, tf.int32) for a in chosen), seed, temperature).numpy())
+    made = [
+        loop(*(tf.constant(a[rows], tf.int32) for a in (past, actions)), seed, temperature).numpy()
+        for rows in of_one_size(len(past), BATCH)
+    ]
     return np.concatenate(made)[: len(past)]
+
+
+def of_one_size(count: int, most: int) -> list[np.ndarray]:
+    """Rows of batches that are all of one size, `most` or all, for what is compiled: the last is filled up."""
+    size = min(most, count)
+    return [np.arange(first, first + size) % count for first in range(0, count, size)]
 
 
 @lru_cache(maxsize=2)

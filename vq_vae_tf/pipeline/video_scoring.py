@@ -152,7 +152,7 @@ def _futures(
     past = given.codes[:, : given.past]
     codings = futures(dynamics, past, given.between, draw, SEEDS)
     drawn = np.stack([decoded(vqvae, each) for each in codings])
-    expected = expected_films(foresight, past, given.between, codings) if foresight is not None else None
+    expected = expected_films(foresight, past, given.between, codings)
     agreed = consensus_films(vqvae, codings, given.x[:, : given.past], expected)
     return drawn[0], drawn.mean(axis=0, dtype=np.float32), expected, agreed, spread(drawn[:, :BATCH])
 

@@ -24,8 +24,7 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
 
     Returns: the weights that stay as they were, since the other model has none of their name and shape. Only weights
     that belong to classes (`OF_CLASSES`) may, and a codebook (`OF_CODEBOOK`): others have to be there. What is made for
-    codes (`OF_CODES`) is not asked for, and the codebook's count of batches
-    begins anew.
+    codes (`OF_CODES`) is not asked for, and the codebook's count of batches begins anew.
 
     Raises:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
