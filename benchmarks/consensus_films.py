@@ -48,8 +48,9 @@ def main() -> None:
         copied = np.array(frame_scores(truth, before[:, -1:].repeat(len(chosen), axis=1), variance)["psnr"])
 
         def row(name, films, truth=truth, copied=copied):
-            gains = frame_scores(truth, films, variance)["psnr"] - copied
-            energy = gradient_energy(films) / gradient_energy(truth)
+            first = films.shape[1]
+            gains = frame_scores(truth[:, :first], films, variance)["psnr"] - copied[:first]
+            energy = gradient_energy(films) / gradient_energy(truth[:, :first])
             print(f"{name:>34} {' '.join(f'{gain:+7.2f}' for gain in gains)} {energy:9.3f}", flush=True)
 
         print(f"{split}, {len(truth)} windows: dB over the last given frame at frames {numbers}, gradient energy")
@@ -59,7 +60,8 @@ def main() -> None:
         for count in counts:
             aims = {"": None}
             if foresight is not None:
-                aims |= {" expected": expected_films(foresight, past, actions, codings[:count])[:, chosen]}
+                expected = expected_films(foresight, before, past, actions, codings[:count])
+                aims |= {" expected": expected[:, [t for t in chosen if t < expected.shape[1]]]}
                 row(f"expected after {count}", aims[" expected"])
             for (name, aim), sharpening in itertools.product(aims.items(), map(float, asked.sharpening.split(","))):
                 films = consensus_films(vqvae, codings[:count][:, :, chosen], before, aim, sharpening)

@@ -33,24 +33,30 @@ def _given(camera, steps, depths):
     return camera
 
 
-def _project(point, place, heading):
+def _project(point, place, heading, lower=0.0, up=0.0):
     """Pixel (row, column) of a point (east, up, north) for a camera that stands at (east, north), turned to the right.
 
-    The other way round than `Camera`, from points in the world to the picture; the camera is 1 above the ground.
+    The other way round than `Camera`, from points in the world to the picture; the camera is 1 above the ground, or
+    lower, and looks up by so many half heights.
     """
     east, north = point[0] - place[0], point[2] - place[1]
     aside = np.cos(heading) * east - np.sin(heading) * north
     ahead = np.sin(heading) * east + np.cos(heading) * north
-    x, y = FOCAL * aside / ahead, HORIZON - 0.7 * (point[1] - 1) / ahead
+    x, y = FOCAL * aside / ahead, HORIZON + up - 0.7 * (point[1] - 1 + lower) / ahead
     return (y * HEIGHT + HEIGHT - 1) / 2, (x * WIDTH + WIDTH - 1) / 2
 
 
-def test_a_place_of_the_next_frame_is_where_older_cameras_saw_the_same_point_of_the_world():
+@pytest.mark.parametrize("unusual", [None, [(0.05, -0.1, 0.2, 0.3, 0.04), (-0.1, 0.2, -0.1, -0.2, -0.1)]])
+def test_a_place_of_the_next_frame_is_where_older_cameras_saw_the_same_point_of_the_world(unusual):
     random = np.random.default_rng(0)
     steps = [(0.2, 0.1, 0.4), (-0.1, 0.05, 0.3)]  # the last one first: turn right, way to where one stood before
     depth = 5.0
-    camera = _camera(steps, depths=(1 / depth,))
-    rows, columns, inside = (_numpy(part)[0] for part in camera(np.zeros((1, 3), np.int32), height=HEIGHT, width=WIDTH))
+    camera, past = _camera(steps, depths=(1 / depth,)), np.zeros((1, 3), np.int32)
+    told = None if unusual is None else np.array([unusual], np.float32) * [1, 1, 1, 0.7, 1]
+    read = camera(past, height=HEIGHT, width=WIDTH, unusual=told)
+    rows, columns, inside = (_numpy(part)[0] for part in read)
+    extra = np.zeros((2, 5)) if unusual is None else np.array(unusual)
+    steps = [tuple(step + more[:3]) for step, more in zip(np.array(steps), extra, strict=True)]
     # Stands at the origin, looks north. The older cameras: a step back in the directions of the one after it.
     poses, place, heading = [], np.zeros(2), 0.0
     for turn, aside, ahead in steps:
@@ -66,7 +72,7 @@ def test_a_place_of_the_next_frame_is_where_older_cameras_saw_the_same_point_of_
         point = (x / FOCAL * depth, 1 - (y - HORIZON) / 0.7 * depth, depth)
         np.testing.assert_allclose(_project(point, np.zeros(2), 0.0), (i, j), atol=1e-9)
         for frame, pose in enumerate(poses):
-            row, column = _project(point, *pose)
+            row, column = _project(point, *pose, *extra[frame, 3:])
             np.testing.assert_allclose((rows[frame, 1, i, j], columns[frame, 1, i, j]), (row, column), atol=1e-3)
             there = -0.5 < row < HEIGHT - 0.5 and -0.5 < column < WIDTH - 0.5
             assert inside[frame, 1, i, j] == there
@@ -146,6 +152,11 @@ def test_the_depth_on_which_past_frames_agree_is_the_one_foreseen():
         errors = np.square(read - truth)[:, known].mean((1, 2))
         assert errors.argmin() == which + 1
         assert np.square(foreseen - truth)[known].mean() < 0.25 * np.delete(errors, which + 1).min()
+        for other in range(len(depths) + 1):  # who knows better is believed
+            nats = np.zeros((1, len(depths) + 1, HEIGHT, WIDTH), np.float32)
+            nats[:, other] = 1e4
+            told = parallax.swept(list(pictures.swapaxes(0, 1)), np.zeros((1, 2), np.int32), known=nats)[3]
+            np.testing.assert_allclose(_numpy(told)[0, other], 1.0, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

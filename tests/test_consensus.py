@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -43,17 +45,65 @@ def test_without_sharpening_each_place_is_the_nearest_to_the_mean_of_what_was_dr
     np.testing.assert_allclose(np.abs(made - grey.mean(0)), np.abs(expected - grey.mean(0)), atol=1e-4)
 
 
-def test_an_expected_picture_moves_what_is_aimed_at():
-    rng = np.random.default_rng(0)
+def lights(rng, shape):
+    """Squares of one grey level each, draws of them, and a guess at the picture."""
     squares = np.full((12, SIDE, SIDE), rng.permutation(12)[:, None, None] * 20.0)
-    codings = rng.integers(0, 12, (5, 3, 6, 7)).astype(np.int32)
-    grey, guess = squares[:, 0, 0][codings], rng.uniform(0, 220, (3, 6, 7)).astype(np.float32)
-    aim = (1 - TRUST) * grey.mean(0) + TRUST * guess
-    pictures = guess.repeat(SIDE, 1).repeat(SIDE, 2)[..., None].repeat(3, -1)
-    made = squares[:, 0, 0][found(codings, squares, sharpening=0.0, expected=ops.convert_to_tensor(pictures))]
-    np.testing.assert_allclose(np.abs(made - aim), np.abs(grey - aim).min(0), atol=1e-3)
-    plain = squares[:, 0, 0][found(codings, squares, sharpening=0.0)]
+    codings = rng.integers(0, 12, shape).astype(np.int32)
+    guess = rng.uniform(0, 220, shape[1:]).astype(np.float32)
+    return squares, codings, guess.repeat(SIDE, 1).repeat(SIDE, 2)[..., None].repeat(3, -1)
+
+
+def sharpened(pictures):
+    """In NumPy: twice the mean of the three by three pixels around that there are; the mask is twice what it is not."""
+    around = pictures
+    for _ in range(2):
+        total, count = np.zeros_like(around), np.zeros_like(around)
+        height, width = around.shape[1:3]
+        for i, j in itertools.product((-1, 0, 1), repeat=2):
+            to, of = (
+                np.s_[:, max(i, 0) : height + i, max(j, 0) : width + j],
+                np.s_[:, max(-i, 0) : height - i, max(-j, 0) : width - j],
+            )
+            total[to] += around[of]
+            count[to] += 1
+        around = total / count
+    return np.clip(pictures + 2.0 * (pictures - around), 0, 255)
+
+
+def test_an_expected_picture_moves_what_is_aimed_at_and_is_sharpened():
+    squares, codings, pictures = lights(np.random.default_rng(0), (5, 3, 6, 7))
+    grey = squares[:, 0, 0][codings]
+    drawn = grey.mean(0).repeat(SIDE, 1).repeat(SIDE, 2)[..., None].repeat(3, -1)
+    aim = sharpened((1 - TRUST) * drawn + TRUST * pictures)[..., 0].reshape(3, 6, SIDE, 7, SIDE)
+    error = np.square(grey[:, :, :, None, :, None] - aim).mean((3, 5))
+    made = found(codings, squares, sharpening=0.0, expected=ops.convert_to_tensor(pictures))
+    of_made = np.square(squares[:, 0, 0][made][:, :, None, :, None] - aim).mean((2, 4))
+    np.testing.assert_allclose(of_made, error.min(0), rtol=1e-4, atol=1e-2)
+    plain = found(codings, squares, sharpening=0.0)
     assert np.mean(plain != made) > 0.2
+
+
+def test_codes_nearby_are_tried_besides_and_kept_where_they_fit_better():
+    rng = np.random.default_rng(1)
+    squares, codings, pictures = lights(rng, (5, 3, 6, 7))
+    near, told = rng.integers(0, 12, (2, 3, 6, 7)).astype(np.int32), []
+
+    def nearby(target):
+        told.append(np.asarray(target))
+        return ops.convert_to_tensor(near)
+
+    settings = {"sharpening": 0.0, "expected": ops.convert_to_tensor(pictures), "candidates": 5}
+    made = found(codings, squares, nearby=nearby, **settings)
+    grey = squares[:, 0, 0][codings]
+    drawn = grey.mean(0).repeat(SIDE, 1).repeat(SIDE, 2)[..., None].repeat(3, -1)
+    target = sharpened((1 - TRUST) * drawn + TRUST * pictures)
+    np.testing.assert_allclose(told[0], target, atol=1e-2)
+    aim = target[..., 0].reshape(3, 6, SIDE, 7, SIDE)
+    offered = squares[:, 0, 0][np.concatenate([near, codings])]
+    error = np.square(offered[:, :, :, None, :, None] - aim).mean((3, 5))
+    of_made = np.square(squares[:, 0, 0][made][:, :, None, :, None] - aim).mean((2, 4))
+    np.testing.assert_allclose(of_made, error.min(0), rtol=1e-4, atol=1e-2)
+    assert np.mean(made != found(codings, squares, **settings)) > 0.1
 
 
 def flat_and_striped():

@@ -11,7 +11,7 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.settings import SCHEDULED
 from vq_vae_tf.training.options import TrainingOptions
 
-_FORESIGHT_RATE, _FORESIGHT_WARMUP = 1e-3, 100
+_FORESIGHT_RATE, _FORESIGHT_WARMUP, _FORESIGHT_BATCH, _FORESIGHT_DECAY = 1e-3, 100, 8, 1e-2
 
 
 def vqvae_options(config: Config) -> TrainingOptions:
@@ -26,14 +26,16 @@ def prior_options(config: Config) -> TrainingOptions:
 
 
 def foresight_options(config: Config) -> TrainingOptions:
-    """How what is to be expected of video is trained: in batches as the prior, at a rate that suits its size."""
+    """How what is to be expected of video is trained: in small batches, at a rate that suits its size."""
     run, steps = config.run, config.video.foresight_steps
     return TrainingOptions(
         steps=steps,
-        batch_size=config.prior.prior_batch_size,
+        batch_size=min(_FORESIGHT_BATCH, config.prior.prior_batch_size),
         learning_rate=_FORESIGHT_RATE,
         schedule="cosine",
         warmup_steps=min(_FORESIGHT_WARMUP, steps),
+        weight_decay=_FORESIGHT_DECAY,
+        clip_norm=1.0,
         jit=run.jit,
         log_every=run.log_every,
         checkpoint_every=run.checkpoint_every,

@@ -16,8 +16,10 @@ SHARPENING = 0.5
 """What gradient energy is worth: chosen on validation walks of ViZDoom (RESULTS.md)."""
 TRUST = 0.7
 """Weight of an expected picture against the mean of those drawn: chosen there too."""
-SHARPENING_EXPECTED = 0.6
-"""The same with an expected picture, which has less of it: films are then as sharp as SHARPENING makes them without."""
+SHARPENING_EXPECTED = 0.4
+"""What gradient energy is worth where a picture is expected: chosen there too."""
+MASK = 2.0
+"""Weight of the unsharp mask of such a picture."""
 
 
 def consensus(
@@ -27,6 +29,7 @@ def consensus(
     sharpening: float = SHARPENING,
     candidates: int = CANDIDATES,
     expected: Any | None = None,
+    nearby: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Of draws of a picture that is not known, one coding whose own picture is near to all of theirs, and no blur.
 
@@ -43,8 +46,10 @@ def consensus(
         decode: codes -> pictures 0..255, `[batch, height, width, channels]`, each place of the codes a square of them.
         wanted: float `[batch]`, the `gradient_energies` of pictures that are as sharp as these should be.
         sharpening: of gradient energy against squared error; 0: the nearest to the mean.
-        candidates: codes tried at each place, those that fit best by themselves.
+        candidates: codes tried at each place, those of the draws that fit best by themselves.
         expected: `[batch, height, width, channels]`, 0..255; None: nothing else is known.
+        nearby: pictures -> codes that are tried besides, int32 `[count, batch, h, w]`, the nearest first; the search
+            starts from those. None: none.
 
     Returns:
         int32 `[batch, h, w]`.
@@ -53,7 +58,7 @@ def consensus(
     side = pictures.shape[2] // codings.shape[2]
     mean = ops.mean(pictures, axis=0)
     if expected is not None:
-        mean = (1.0 - TRUST) * mean + TRUST * expected
+        mean = _sharpened((1.0 - TRUST) * mean + TRUST * expected)
     usual = ops.mean(ops.map(gradient_energies, pictures), axis=0)
     energies = ops.mean(ops.map(lambda u: _energies(u, side), pictures), axis=0)
     most = energies * (wanted / ops.maximum(usual, 1e-12))[:, None, None]
@@ -64,7 +69,17 @@ def consensus(
 
     ranked = ops.argsort(ops.map(loss_map, pictures), axis=0)[:candidates]
     tried = ops.take_along_axis(codings, ranked, axis=0)
+    if nearby is not None:
+        tried = ops.concatenate([ops.cast(nearby(mean), tried.dtype), tried])
     return coordinate_search(tried[0], tried, lambda codes: loss_map(decode(codes)))
+
+
+def _sharpened(u: Any) -> Any:
+    """By an unsharp mask of the pixels around, twice three by three; in 0..255."""
+    around = u
+    for _ in range(2):
+        around = ops.average_pool(around, 3, 1, "same", data_format="channels_last")
+    return ops.clip(u + MASK * (u - around), 0.0, 255.0)
 
 
 def _energies(u: Any, side: int) -> Any:

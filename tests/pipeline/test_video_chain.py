@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from vq_vae_tf import config
+from vq_vae_tf import consensus as consensus_of_draws
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.consensus import SHARPENING, SHARPENING_EXPECTED
@@ -142,7 +143,8 @@ def test_the_numbers_and_the_page(finished):
     scored = scores["rollouts"]["test"]
     assert scored["num_windows"] == clips
     for name in ("rollout", "consensus", "mean_of_rollouts", "expected", "copy_last", "mean_frame", "reconstruction"):
-        assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == FUTURE
+        frames = foresight.AHEAD if name == "expected" else FUTURE
+        assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == frames
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
     assert abs(scored["turning"]["real_right_pixels"]) < SIZE
@@ -209,8 +211,9 @@ def test_futures_of_several_seeds_their_mean_their_consensus_and_how_far_they_ar
         video_scoring, "decoded", lambda vqvae, codes: np.full_like(given.truth, codes[0, 0, 0, 0] ** 2 // 2)
     )
 
-    def expected_films(foresight, past, actions, codings):
+    def expected_films(foresight, before, past, actions, codings):
         assert foresight == foresees
+        np.testing.assert_array_equal(before, x[:, :PAST])
         assert past.shape == (3, PAST, 2, 2)
         assert actions.shape == (3, PAST + FUTURE - 1)
         assert codings[5, 0, 0, 0, 0] == 8
@@ -253,12 +256,31 @@ def test_a_consensus_is_composed_frame_by_frame_as_sharp_as_what_was_given(films
     np.testing.assert_array_equal(consensus.consensus_films(None, codings, given), codings[1] + striped)
     assert met == sizes
     aim = np.random.default_rng(1).integers(0, 9, (films, FUTURE, 4, 4, 3)).astype(np.float32)
-    made = consensus.consensus_films(None, codings, given, aim)
-    np.testing.assert_array_equal(made, codings[1] + striped + aim[..., :2, :2, 0])
+    for first in (1, FUTURE):  # the frames after those aim at what the futures have in common alone
+        made = consensus.consensus_films(None, codings, given, aim[:, :first])
+        aimed = np.where(np.arange(FUTURE)[:, None, None] < first, aim[..., :2, :2, 0], 0)
+        np.testing.assert_array_equal(made, codings[1] + striped + aimed)
     np.testing.assert_array_equal(consensus.consensus_films(None, codings[:1], given), codings[0])
-    assert met == 2 * sizes
+    assert met == [*sizes, films, 2 * films, *sizes]
     consensus.consensus_films(None, codings, given, aim, sharpening=0.0)
-    assert worth == [SHARPENING, SHARPENING_EXPECTED, 0.0]
+    assert worth == [SHARPENING, SHARPENING_EXPECTED, SHARPENING, SHARPENING_EXPECTED, 0.0]
+
+
+def test_a_film_that_is_expected_is_at_least_as_near_as_what_the_encoder_makes_of_it(finished, monkeypatch):
+    monkeypatch.setattr(consensus_of_draws, "TRUST", 1.0)
+    monkeypatch.setattr(consensus_of_draws, "MASK", 0.0)
+    run = open_run(finished)
+    vqvae, _ = load_vqvae(run)
+    codings = np.zeros((2, 2, FUTURE, 4, 4), np.int32)
+    x = next(iter(run.data.clips("train", 2)))["x"].numpy()
+    given, expected = x[:, :PAST], x[:, PAST : PAST + FUTURE]
+    made = consensus.consensus_films(vqvae, codings, given, expected, sharpening=0.0)
+    coded = vqvae.encode(expected.reshape(-1, *expected.shape[2:]))
+    plain = imagining.decoded(vqvae, np.reshape(coded, (2, FUTURE, 4, 4)))
+    errors = [np.square(films - expected.astype(np.float32)).mean((2, 3, 4)) for films in (made, plain)]
+    assert (errors[0] <= errors[1] + 0.5).all()  # decoded frames are whole grey levels
+    drawn = imagining.decoded(vqvae, codings[0])
+    assert errors[0].mean() < np.square(drawn - expected.astype(np.float32)).mean() - 1
 
 
 def test_what_is_expected_follows_the_past_of_each_future(monkeypatch):
@@ -266,21 +288,56 @@ def test_what_is_expected_follows_the_past_of_each_future(monkeypatch):
     past, codings = random.integers(0, 9, (5, PAST, 2, 2)), random.integers(0, 9, (3, 5, FUTURE, 2, 2))
     actions, met = random.integers(0, 2, (5, PAST - 1 + FUTURE)), []
 
-    def expect(before, taken):  # a picture of one pixel that tells past and actions in their order
+    given = random.integers(0, 9, (5, PAST, 1, 1, 3)).astype(np.uint8)
+
+    def expect(frames, known, before, taken):  # a picture of one pixel that tells past and actions in their order
         met.append(len(before))
         told = tf.reduce_sum(before[:, :, 0, 0] * [1, 10], 1) + 100 * tf.reduce_sum(taken * [1, 2], 1)
+        of_frames = tf.cast(frames[:, :, 0, 0, 0], tf.int64) * tf.cast(known, tf.int64)
+        told += 1000 * tf.reduce_sum(of_frames * [1, 10], 1) + 1000_000 * tf.reduce_sum(tf.cast(known, tf.int64), 1)
         return tf.cast(told, tf.float32)[:, None, None, None]
 
     monkeypatch.setattr(foresight, "_compiled", lambda model: expect)
     monkeypatch.setattr(foresight, "_PICTURES", 4)
-    assert foresight.expected_films(None, past, actions, codings) is None
-    made = foresight.expected_films("foresight", past, actions, codings)
-    assert made.shape == (5, FUTURE, 1, 1, 1)
+    assert foresight.expected_films(None, given, past, actions, codings) is None
+    made = foresight.expected_films("foresight", given, past, actions, codings)
+    assert made.shape == (5, foresight.AHEAD, 1, 1, 1)
+    assert foresight.expected_films("foresight", given, past, actions, codings[:, :, :1]).shape == (5, 1, 1, 1, 1)
     assert set(met) == {4}
-    for n, t in np.ndindex(5, FUTURE):
+    for n, t in np.ndindex(5, foresight.AHEAD):
         whole = [np.concatenate([past[n], future[n]])[:, 0, 0] for future in codings]
         told = [w[t] + 10 * w[t + 1] + 100 * (actions[n, t] + 2 * actions[n, t + 1]) for w in whole]
+        seen = given[n, t:, 0, 0, 0].astype(int)  # what is given is known, what is imagined is not
+        told = np.array(told) + 1000 * (seen * [1, 10][: len(seen)]).sum() + 1000_000 * len(seen)
         assert made[n, t, 0, 0, 0] == pytest.approx(np.mean(told), rel=1e-6)
+
+
+def test_foresight_trains_on_frames_with_those_before_them_the_newest_of_which_may_be_hidden(finished):
+    run = open_run(finished)
+    codes = open_codes(finished / "codes")
+    clips, actions = (np.asarray(part) for part in codes_and_actions(codes, "train"))
+    films = np.concatenate([batch["x"].numpy() for batch in run.data.clips("train", 8)])
+    count = len(clips) * (LENGTH - PAST)
+    batches = foresight.seen_transitions(run.data, codes, PAST, batch_size=count, seed=0)
+    hidden, met = [], []
+    for batch in batches.take(24):
+        batch = {name: value.numpy() for name, value in batch.items()}
+        seen = set()
+        for n in range(count):
+            at = [(c, t) for c in range(len(clips)) for t in range(PAST, LENGTH)
+                  if (films[c, t - PAST : t] == batch["frames"][n]).all() and (films[c, t] == batch["x"][n]).all()
+                  and (clips[c, t - PAST : t] == batch["past"][n]).all()
+                  and (actions[c, t - PAST : t] == batch["actions"][n]).all()]  # fmt: skip
+            assert at
+            seen |= set(at)
+        assert len(seen) == count
+        assert (np.diff(batch["known"], axis=1) <= 0).all()  # the newest ones
+        hidden.append(PAST - batch["known"].sum(1))
+        met.append(batch["x"][0])
+    share = np.bincount(np.concatenate(hidden), minlength=PAST + 1) / (24 * count)
+    np.testing.assert_allclose(share, [0.75, 0.125, 0.125], atol=0.06)
+    later = next(iter(foresight.seen_transitions(run.data, codes, PAST, batch_size=count, seed=0, start_step=1)))
+    np.testing.assert_array_equal(later["x"][0], met[1])
 
 
 def test_foresight_is_of_its_run_and_goes_on_where_it_was(finished, world, tmp_path, monkeypatch, capsys):

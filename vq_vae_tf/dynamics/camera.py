@@ -26,6 +26,7 @@ class Camera(keras.layers.Layer):
     theta and way t to an older camera are put together of steps, each of them (turn, aside, ahead) = a network of the
     step's action and of the two before it, one for all steps: what is learned from the last frame holds for older ones.
     A turn alone needs no depth. Rows and columns are in half heights and half widths from the middle of the picture.
+    Where steps were other than usual (a wall is met, one goes down stairs), `unusual` says by how much.
 
     Learned are the network of the steps, the focal length f, the horizon h and the inverse depths.
 
@@ -54,26 +55,40 @@ class Camera(keras.layers.Layer):
         self.nearness.assign(np.log(np.geomspace(_FARTHEST, _NEAREST, self.depths, dtype=np.float32)))
         self.built = True
 
-    def call(self, actions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    def call(
+        self, actions: Tensor, height: int, width: int, unusual: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and whether they are in the picture, of each plane in each frame from the last one back.
 
         actions: int32 `[batch, context]`, the last of which leads to the next frame. height, width: of pictures.
+        unusual: float32 `[batch, frames, 5]`: what is added to (turn, aside, ahead) of the steps from the last one
+        back; by how much the frame's camera stood lower than the next one, times inverse depth in half heights; and by
+        how many half heights it looked up. None: nothing.
         Returns: float32 `[batch, frames, 1 + depths, height, width]` in pixels, twice, and of 0 and 1.
         """
-        turn, way = self.poses(actions)
+        turn, way = self.poses(actions, None if unusual is None else unusual[..., :3])
         sine, cosine = ops.sin(turn)[..., None, None], ops.cos(turn)[..., None, None]
         near = ops.concatenate([ops.zeros((1,)), ops.exp(self.nearness)])[:, None]
         aside, ahead = way[..., 0, None, None] * near, way[..., 1, None, None] * near
         x, y = _half_sizes(width) / self.focal, _half_sizes(height) - self.horizon
         far = ops.maximum(cosine - sine * x + ahead, _BEHIND)
         columns = _pixels(self.focal * (cosine * x + sine + aside) / far, width)[..., None, :]
-        rows = _pixels(self.horizon + y[:, None] / far[..., None, :], height)
+        below, raised = y[:, None], 0.0
+        if unusual is not None:
+            below = below - unusual[..., 3, None, None, None] * near[..., None]
+            raised = unusual[..., 4, None, None, None]
+        rows = _pixels(self.horizon + raised + below / far[..., None, :], height)
         columns = ops.broadcast_to(columns, ops.shape(rows))
         return rows, columns, _inside(rows, height) * _inside(columns, width)
 
-    def poses(self, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """From the next frame's camera to older ones: theta `[batch, frames]` in radians, t `[batch, frames, 2]`."""
+    def poses(self, actions: Tensor, unusual: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """From the next frame's camera to older ones: theta `[batch, frames]` in radians, t `[batch, frames, 2]`.
+
+        unusual: `[batch, frames, 3]`, what is added to `steps`.
+        """
         steps = self.steps(actions)
+        if unusual is not None:
+            steps = steps + unusual
         theta, aside, ahead, poses = 0.0, 0.0, 0.0, []
         for i in range(self.frames):
             turn = steps[:, i, 0]

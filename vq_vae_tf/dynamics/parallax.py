@@ -97,13 +97,17 @@ class Parallax(keras.layers.Layer):
         newest = [past[:, self.context - 1 - i] for i in range(self.camera.frames)]
         return [unfold(ops.take(self.looks, codes, axis=0), self.side) for codes in newest]
 
-    def swept(self, pictures: list[Tensor], actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def swept(
+        self, pictures: list[Tensor], actions: Tensor, unusual: Tensor | None = None, known: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Each frame read for each plane, whether it is there; how planes are disagreed on, and their weights.
 
         `[batch, frames, planes, height, width, 3]`, that without colours, and `[batch, planes, height, width]` twice.
+        unusual: see `Camera`. known: `[batch, planes, height, width]`, nats by which a plane is more likely than the
+        past says; None: by none.
         """
         height, width = pictures[0].shape[1:3]
-        rows, columns, inside = self.camera(actions, height=height, width=width)
+        rows, columns, inside = self.camera(actions, height=height, width=width, unusual=unusual)
         read = ops.stack([bilinear(p, rows[:, i], columns[:, i]) for i, p in enumerate(pictures)], axis=1)
         before = min(1, len(pictures) - 1)  # the more frames have to agree, the fewer places all of them show
         both = inside[:, 0] * inside[:, before]
@@ -111,6 +115,8 @@ class Parallax(keras.layers.Layer):
         apart = _around(ops.mean(ops.square(read[:, 0] - read[:, before]), axis=-1) * both, window)
         errors = apart / (_around(both, window) + _UNSEEN)
         likely = self.bias[:, None, None] - errors * ops.exp(-self.log_tau)
+        if known is not None:
+            likely = likely + known
         return read, inside, errors, ops.softmax(likely, axis=1)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.batches import COIN, ArrayStore, Batch, keyed_shuffle, training_batches
 from vq_vae_tf.build_options import foresight_options
 from vq_vae_tf.build_prior import build_foresight
 from vq_vae_tf.codes import CodeData, open_codes
 from vq_vae_tf.dynamics import Foresight
+from vq_vae_tf.dynamics.foresight import FRAMES
+from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
-from vq_vae_tf.pipeline.imagining import code_squares, of_one_size, transitions
+from vq_vae_tf.pipeline.imagining import code_squares, codes_and_actions, of_one_size
 from vq_vae_tf.pipeline.loading import load_vqvae, trained
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.progress import shown
@@ -22,11 +25,13 @@ from vq_vae_tf.training.result import load_weights, read_result
 from vq_vae_tf.training.source import check_source, claim_source
 from vq_vae_tf.training.strategies import is_chief
 
+AHEAD = 2
+"""Frames for which what is expected is nearer than the mean of futures by much, on validation walks of ViZDoom."""
 _PICTURES = 32  # at a time
 
 
 def train_foresight(run: Run, codes: CodeData, strategy: tf.distribute.Strategy) -> str:
-    """Trains it on the codes: codes/, prior/camera.npz -> foresight/. Raises: UserError as training does."""
+    """Trains it: frames, codes/, prior/camera.npz -> foresight/. Raises: UserError as training does."""
     check_source(run.foresight, codes.manifest.model_digest)
     if read_result(run.foresight) is not None:
         return f"foresight already in {run.foresight}"
@@ -43,7 +48,7 @@ def train_foresight(run: Run, codes: CodeData, strategy: tf.distribute.Strategy)
     seed = config.run.seed + 2
     result = train(
         started,
-        lambda **where: transitions(codes, config.video.past_frames, seed=seed, **where),
+        lambda **where: seen_transitions(run.data, codes, config.video.past_frames, seed=seed, **where),
         foresight_options(config),
         run.foresight,
         seed=seed,
@@ -64,26 +69,77 @@ def load_foresight(run: Run) -> Foresight | None:
     return model
 
 
+def seen_transitions(
+    data: VideoData, codes: CodeData, past_frames: int, batch_size: int, seed: int, **where: Any
+) -> tf.data.Dataset:
+    """Endless batches of frames with those before them, their codes and actions: what `Foresight` trains on.
+
+    Of three in four all frames before are known; of the others, at random, the newest one to all are not, as in
+    futures.
+    The batch of step s depends on (seed, s) only. Every frame of every clip that has `past_frames` before it comes once
+    an epoch.
+    """
+    clips, actions = codes_and_actions(codes, "train")
+    count, length = clips.shape[:2]
+    clip, time = np.divmod(np.arange(count * (length - past_frames)), length - past_frames)
+    coded, steps = tf.reshape(clips, (-1, *clips.shape[2:])), tf.reshape(actions, (-1,))
+    chosen = ArrayStore.of({"frame": clip * length + time + past_frames})
+    seen = min(FRAMES, past_frames)
+
+    def hidden(rows: tf.Tensor, epochs: tf.Tensor, batch: Batch) -> Batch:
+        coin = keyed_shuffle(rows, seed, epochs, COIN, 4 * seen * chosen.num_examples)
+        return batch | {"hidden": tf.maximum(coin % (4 * seen) - 3 * seen + 1, 0)}
+
+    def before(now: tf.Tensor, count: int) -> tf.Tensor:
+        return now[:, None] + tf.range(-count, 0, dtype=now.dtype)
+
+    def put_together(batch: Batch, pictures: tf.Tensor) -> Batch:
+        past, newest = before(batch["frame"], past_frames), tf.range(seen, 0, -1, dtype=batch["hidden"].dtype)
+        return {
+            "frames": pictures[:, :-1],
+            "x": pictures[:, -1],
+            "known": tf.cast(newest > batch["hidden"][:, None], tf.int32),
+            "past": tf.cast(tf.gather(coded, past), tf.int32),
+            "actions": tf.cast(tf.gather(steps, past), tf.int32),
+        }
+
+    batches = training_batches(chosen, batch_size, seed, augmentation=hidden, **where)
+    rows = batches.map(lambda batch: tf.reshape(before(batch["frame"] + 1, seen + 1), (-1,)))
+    pictures = (
+        data.frames.store("train")
+        .fetch(rows, None)
+        .map(lambda _, batch: tf.reshape(batch["x"], (-1, seen + 1, *data.image_shape)))
+    )
+    return tf.data.Dataset.zip(batches, pictures).map(put_together).prefetch(tf.data.AUTOTUNE)
+
+
 def expected_films(
-    foresight: Foresight | None, past: np.ndarray, actions: np.ndarray, codings: np.ndarray
+    foresight: Foresight | None, given: np.ndarray, past: np.ndarray, actions: np.ndarray, codings: np.ndarray
 ) -> np.ndarray | None:
-    """The mean over futures of the picture that each expects after its own past: float32 `[n, time, height, width, 3]`.
+    """The mean over futures of the picture that each expects after its own past, of the first frames, at most `AHEAD`.
+
+    Returns: float32 `[n, first, height, width, 3]`.
 
     Args:
         foresight: None: nothing is expected, and there are no such films.
-        past: codes `[n, context, h, w]` of the frames given.
+        given: uint8 `[n, context, height, width, 3]`, the frames given.
+        past: their codes, `[n, context, h, w]`.
         actions: `[n, context - 1 + time]`, as for `imagine`.
         codings: `[futures, n, time, h, w]`.
     """
     if foresight is None:
         return None
-    context, time, expect = past.shape[1], codings.shape[2], _compiled(foresight)
+    context, time, expect = past.shape[1], min(codings.shape[2], AHEAD), _compiled(foresight)
+    seen = min(FRAMES, context)
+    frames = np.concatenate([given, np.zeros_like(given[:, :1]).repeat(time, axis=1)], axis=1)
+    known = np.broadcast_to(np.arange(context + time) < context, frames.shape[:2])
+    ends = [_windows(part[:, context - seen :], seen, time) for part in (frames, known)]
     taken = _windows(actions, context, time)
 
     def after(future: np.ndarray) -> np.ndarray:
         before = _windows(np.concatenate([past, future], axis=1), context, time)
         parts = of_one_size(len(before), _PICTURES)
-        made = [expect(*(tf.constant(a[rows], tf.int32) for a in (before, taken))).numpy() for rows in parts]
+        made = [expect(*(tf.constant(a[rows]) for a in (*ends, before, taken))).numpy() for rows in parts]
         return np.concatenate(made)[: len(before)]
 
     pictures = reduce(np.add, map(after, shown(codings, "expected"))) / len(codings)
@@ -98,8 +154,8 @@ def _windows(values: np.ndarray, context: int, time: int) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _compiled(foresight: Foresight) -> Any:
-    @tf.function(autograph=False)
-    def expect(past: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        return foresight({"past": past, "actions": actions})
+    @tf.function(autograph=False, reduce_retracing=True)
+    def expect(frames: tf.Tensor, known: tf.Tensor, past: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        return foresight({"frames": frames, "known": known, "past": past, "actions": actions})
 
     return expect

@@ -155,7 +155,7 @@ class VideoModality(Modality):
         films = []
         for draw in request.draws:
             codings = futures(dynamics, past, actions, draw, count)
-            expected = expected_films(foresight, past, actions, codings)
+            expected = expected_films(foresight, shown, past, actions, codings)
             films.append(np.concatenate([shown, consensus_films(vqvae, codings, shown, expected)], axis=1))
         rows = np.concatenate(films)
         sheet = path.with_suffix(".png")

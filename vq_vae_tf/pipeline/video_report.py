@@ -17,7 +17,9 @@ from vq_vae_tf.pipeline.scoring import closing_sections, page_facts
 
 TOGETHER = f"The mean of {SEEDS} futures drawn for each window: a guess at the expected frame, not a picture of one."
 CONSENSUS = f"What {SEEDS} futures have in common, put together of their codes, as sharp as the frames given."
-EXPECTED = "What a network of pictures expects after each of the futures, in the mean: no picture of a frame either."
+EXPECTED = (
+    "What a network of pictures expects of the first frames, in the mean over futures: no picture of a frame either."
+)
 LAST = "The last given frame, again and again."
 MEAN = "The mean of all training frames."
 CEILING = "The true frames, encoded and decoded: what a prediction without any error would score."
@@ -83,7 +85,8 @@ def _per_frame(scores: Mapping[str, Any], columns: Sequence[str], kind: str) -> 
     }
     unit, digits = ("dB", 2) if kind == "psnr" else ("", 3)
     known = {name: meaning for name, meaning in meanings.items() if name in scores}
-    rows = [Row(n.replace("_", " "), scores[n][kind], unit, meaning, digits) for n, meaning in known.items()]
+    values = {name: [*scores[name][kind], *[None] * (len(columns) - len(scores[name][kind]))] for name in known}
+    rows = [Row(n.replace("_", " "), values[n], unit, meaning, digits) for n, meaning in known.items()]
     return Table(columns, rows, f"{kind.upper()} by frame")
 
 

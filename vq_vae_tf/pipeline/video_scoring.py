@@ -110,7 +110,7 @@ def _rollouts(
         "reconstruction": ceiling,
     }
     scores: dict[str, Any] = {"num_windows": len(truth)}
-    scores |= {name: frame_scores(truth, films, variance) for name, films in candidates.items()}
+    scores |= {name: frame_scores(truth[:, : films.shape[1]], films, variance) for name, films in candidates.items()}
     scores["bits_per_frame"] = _bits(dynamics, given, run.config.run.seed)
     real = gradient_energy(truth)
     sharp = ("rollout", "consensus", "reconstruction")
@@ -149,11 +149,11 @@ def _futures(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray, list[float]]:
     """Of each window a future, the mean of SEEDS, what is expected after each of those, in the mean, and their
     consensus; and how far they are apart (first windows)."""
-    past = given.codes[:, : given.past]
+    past, before = given.codes[:, : given.past], given.x[:, : given.past]
     codings = futures(dynamics, past, given.between, draw, SEEDS)
     drawn = np.stack([decoded(vqvae, each) for each in codings])
-    expected = expected_films(foresight, past, given.between, codings)
-    agreed = consensus_films(vqvae, codings, given.x[:, : given.past], expected)
+    expected = expected_films(foresight, before, past, given.between, codings)
+    agreed = consensus_films(vqvae, codings, before, expected)
     return drawn[0], drawn.mean(axis=0, dtype=np.float32), expected, agreed, spread(drawn[:, :BATCH])
 
 
