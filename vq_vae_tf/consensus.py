@@ -16,8 +16,8 @@ SHARPENING = 0.5
 """What gradient energy is worth: chosen on validation walks of ViZDoom (RESULTS.md)."""
 TRUST = 0.7
 """Weight of an expected picture against the mean of those drawn: chosen there too."""
-SHARPENING_EXPECTED = 0.4
-"""What gradient energy is worth where a picture is expected: chosen there too."""
+SHARPENING_EXPECTED = (0.3, 0.6)
+"""The same where a picture is expected, of the next frame and of those after it: chosen there too."""
 MASK = 2.0
 """Weight of the unsharp mask of such a picture."""
 

@@ -38,19 +38,21 @@ def consensus_films(
     if len(codings) == 1:
         return decoded(vqvae, codings[0])
     wanted = np.array([gradient_energy(film[None]) for film in given], np.float32)
-    first = 0 if expected is None else expected.shape[1]
-    parts = [(codings[:, :, :first], expected), (codings[:, :, first:], None)]
-    made = [_composed(vqvae, part, wanted, aims, sharpening) for part, aims in parts if part.shape[2]]
+    first, made = 0 if expected is None else expected.shape[1], []
+    borders = [0, min(1, first), first, codings.shape[2]]
+    for start, stop, worth in zip(borders, borders[1:], (*SHARPENING_EXPECTED, SHARPENING), strict=False):
+        if stop > start:
+            aims = expected[:, start:stop] if expected is not None and stop <= first else None
+            worth = worth if sharpening is None else sharpening
+            made.append(_composed(vqvae, codings[:, :, start:stop], wanted, aims, worth))
     return decoded(vqvae, np.concatenate(made, axis=1))
 
 
 def _composed(
-    vqvae: VQVAE, codings: np.ndarray, wanted: np.ndarray, aims: np.ndarray | None, sharpening: float | None
+    vqvae: VQVAE, codings: np.ndarray, wanted: np.ndarray, aims: np.ndarray | None, sharpening: float
 ) -> np.ndarray:
     """Codes `[n, time, h, w]`."""
     count, films, time, *grid = codings.shape
-    if sharpening is None:
-        sharpening = SHARPENING if aims is None else SHARPENING_EXPECTED
     compose, frames, wanted = _compiled(vqvae, sharpening), codings.reshape(count, -1, *grid), wanted.repeat(time)
     pictures = None if aims is None else np.asarray(aims, np.float32).reshape(films * time, *aims.shape[2:])
     made = []
@@ -60,7 +62,7 @@ def _composed(
     return np.concatenate(made)[: films * time].reshape(films, time, *grid)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _compiled(vqvae: VQVAE, sharpening: float) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor]:
     def nearby(pictures: tf.Tensor) -> tf.Tensor:
         z_e = vqvae.encoded(pictures, training=False)
