@@ -370,6 +370,15 @@ def test_foresight_is_of_its_run_and_goes_on_where_it_was(finished, world, tmp_p
         foresight.load_foresight(open_run(more))
 
 
+def test_foresight_refuses_other_data_than_was_encoded(finished, tmp_path):
+    run, codes = open_run(finished), open_codes(finished / "codes")
+    other = SimpleNamespace(name="folder:other", sizes={"train": run.data.sizes["train"] - LENGTH})
+    elsewhere = SimpleNamespace(foresight=tmp_path / "none", config=run.config, codes=run.codes, data=other)
+    with pytest.raises(UserError, match=f"codes of {run.data.sizes['train']} training frames, but folder:other has"):
+        foresight.train_foresight(elsewhere, codes, tf.distribute.get_strategy())
+    assert not (tmp_path / "none").exists()
+
+
 def test_foresight_without_a_camera_is_refused_before_any_work(world, tmp_path, monkeypatch, capsys):
     flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]
     assert call(monkeypatch, train, "train", *flags, "--camera_depths=0") == 2

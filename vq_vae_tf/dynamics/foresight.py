@@ -133,7 +133,7 @@ class Foresight(keras.Model):
         planes, trust = self._likely(h)
         read = parallax.swept(pictures, actions, self._unusual(h, told), planes)
         (foreseen, inside), second = self._squares(read)
-        moved = ops.sum(foreseen * _of_frames(trust + _HIDDEN * (inside - 1.0)), axis=1)
+        moved = ops.sum(foreseen * ops.softmax(trust + _HIDDEN * (inside - 1.0), axis=1), axis=1)
         h = h + self.again(second)
         for block in self.blocks[BEFORE:]:
             h = block(h, numbers)
@@ -190,10 +190,6 @@ class Foresight(keras.Model):
         """The model that `get_config` describes."""
         parallax = keras.saving.deserialize_keras_object(config["parallax"], custom_objects=custom_objects)
         return cls(**{**config, "parallax": parallax})
-
-
-def _of_frames(nats: Tensor) -> Tensor:
-    return ops.softmax(nats, axis=1)
 
 
 def _channels(parallax: Parallax) -> int:

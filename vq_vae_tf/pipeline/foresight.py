@@ -14,6 +14,7 @@ from vq_vae_tf.build_prior import build_foresight
 from vq_vae_tf.codes import CodeData, open_codes
 from vq_vae_tf.dynamics import Foresight
 from vq_vae_tf.dynamics.foresight import FRAMES
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.imagining import code_squares, codes_and_actions, of_one_size
@@ -36,6 +37,12 @@ def train_foresight(run: Run, codes: CodeData, strategy: tf.distribute.Strategy)
     if read_result(run.foresight) is not None:
         return f"foresight already in {run.foresight}"
     config, chief = run.config, is_chief(strategy)
+    coded, there = codes.sizes["train"] * codes.manifest.code_shape[0], run.data.sizes["train"]
+    if coded != there:
+        raise UserError(
+            f"{run.codes} holds codes of {coded} training frames, but {run.data.name} has {there}; give the data that "
+            "was encoded, or train in another --workdir."
+        )
     squares = code_squares(load_vqvae(run)[0])
     camera = learned_camera(run, squares, chief)
 
