@@ -39,7 +39,8 @@ def consensus(
     elsewhere, scaled so that the whole picture has what is `wanted`. By `coordinate_search`, from the codes that fit
     best by themselves. Minimum Bayes risk decoding (Kumar & Byrne 2004), of a loss that does not love blurs. With an
     `expected` picture, another guess at the mean, both are aimed at: |D(k) - m|^2 in place of the first term, where
-    m = (1 - TRUST) mean_s D(k_s) + TRUST expected.
+    m = (1 - TRUST) mean_s D(k_s) + TRUST expected, sharpened by an unsharp mask, m + MASK (m - the mean of m around).
+    What is expected may be what no draw has: codes that are `nearby` m are tried as well.
 
     Args:
         codings: int32 `[count, batch, h, w]`, draws of each picture; of one draw it is that one.

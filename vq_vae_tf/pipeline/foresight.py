@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from vq_vae_tf.batches import COIN, ArrayStore, Batch, keyed_shuffle, training_batches
+from vq_vae_tf.batches import COIN, Batch, keyed_shuffle, training_batches
 from vq_vae_tf.build_options import foresight_options
 from vq_vae_tf.build_prior import build_foresight
 from vq_vae_tf.codes import CodeData, open_codes
@@ -17,7 +17,7 @@ from vq_vae_tf.dynamics.foresight import FRAMES
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
-from vq_vae_tf.pipeline.imagining import code_squares, codes_and_actions, of_one_size
+from vq_vae_tf.pipeline.imagining import code_squares, moments_of, of_one_size
 from vq_vae_tf.pipeline.loading import load_vqvae, trained
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.progress import shown
@@ -86,32 +86,28 @@ def seen_transitions(
     The batch of step s depends on (seed, s) only. Every frame of every clip that has `past_frames` before it comes once
     an epoch.
     """
-    clips, actions = codes_and_actions(codes, "train")
-    count, length = clips.shape[:2]
-    clip, time = np.divmod(np.arange(count * (length - past_frames)), length - past_frames)
-    coded, steps = tf.reshape(clips, (-1, *clips.shape[2:])), tf.reshape(actions, (-1,))
-    chosen = ArrayStore.of({"frame": clip * length + time + past_frames})
+    moments, known = moments_of(codes, past_frames)
     seen = min(FRAMES, past_frames)
 
     def hidden(rows: tf.Tensor, epochs: tf.Tensor, batch: Batch) -> Batch:
-        coin = keyed_shuffle(rows, seed, epochs, COIN, 4 * seen * chosen.num_examples)
+        coin = keyed_shuffle(rows, seed, epochs, COIN, 4 * seen * moments.num_examples)
         return batch | {"hidden": tf.maximum(coin % (4 * seen) - 3 * seen + 1, 0)}
 
-    def before(now: tf.Tensor, count: int) -> tf.Tensor:
-        return now[:, None] + tf.range(-count, 0, dtype=now.dtype)
+    def numbers(batch: Batch) -> tf.Tensor:
+        return tf.reshape(batch["frame"][:, None] + tf.range(-seen, 1, dtype=tf.int64), (-1,))
 
     def put_together(batch: Batch, pictures: tf.Tensor) -> Batch:
-        past, newest = before(batch["frame"], past_frames), tf.range(seen, 0, -1, dtype=batch["hidden"].dtype)
+        coded, newest = known(batch["frame"]), tf.range(seen, 0, -1, dtype=tf.int64)
         return {
             "frames": pictures[:, :-1],
             "x": pictures[:, -1],
             "known": tf.cast(newest > batch["hidden"][:, None], tf.int32),
-            "past": tf.cast(tf.gather(coded, past), tf.int32),
-            "actions": tf.cast(tf.gather(steps, past), tf.int32),
+            "past": coded["past"],
+            "actions": coded["actions"],
         }
 
-    batches = training_batches(chosen, batch_size, seed, augmentation=hidden, **where)
-    rows = batches.map(lambda batch: tf.reshape(before(batch["frame"] + 1, seen + 1), (-1,)))
+    batches = training_batches(moments, batch_size, seed, augmentation=hidden, **where)
+    rows = batches.map(numbers)
     pictures = (
         data.frames.store("train")
         .fetch(rows, None)
@@ -138,25 +134,21 @@ def expected_films(
         return None
     context, time, expect = past.shape[1], min(codings.shape[2], AHEAD), _compiled(foresight)
     seen = min(FRAMES, context)
-    frames = np.concatenate([given, np.zeros_like(given[:, :1]).repeat(time, axis=1)], axis=1)
-    known = np.broadcast_to(np.arange(context + time) < context, frames.shape[:2])
-    ends = [_windows(part[:, context - seen :], seen, time) for part in (frames, known)]
-    taken = _windows(actions, context, time)
+    frames = np.concatenate([given[:, -seen:], np.zeros_like(given[:, :1]).repeat(time, axis=1)], axis=1)
+    known = np.broadcast_to(np.arange(seen + time) < seen, frames.shape[:2])
 
-    def after(future: np.ndarray) -> np.ndarray:
-        before = _windows(np.concatenate([past, future], axis=1), context, time)
-        parts = of_one_size(len(before), _PICTURES)
-        made = [expect(*(tf.constant(a[rows]) for a in (*ends, before, taken))).numpy() for rows in parts]
-        return np.concatenate(made)[: len(before)]
+    def after(t: int, future: np.ndarray) -> np.ndarray:
+        coded = np.concatenate([past, future], axis=1)[:, t : t + context]
+        inputs = (frames[:, t : t + seen], known[:, t : t + seen], coded, actions[:, t : t + context])
+        parts = of_one_size(len(past), _PICTURES)
+        made = [expect(*(tf.constant(a[rows]) for a in inputs)).numpy() for rows in parts]
+        return np.concatenate(made)[: len(past)]
 
-    pictures = reduce(np.add, map(after, shown(codings, "expected"))) / len(codings)
-    return pictures.reshape(len(past), time, *pictures.shape[1:])
+    def mean(t: int) -> np.ndarray:
+        several = codings if t else codings[:1]  # before the first frame all futures have the same past
+        return reduce(np.add, (after(t, future) for future in shown(several, f"expected {t + 1}"))) / len(several)
 
-
-def _windows(values: np.ndarray, context: int, time: int) -> np.ndarray:
-    """`[n, context - 1 + time or more, ...]` -> what lies before each frame, `[n * time, context, ...]`."""
-    each = np.stack([values[:, t : t + context] for t in range(time)], axis=1)
-    return each.reshape(-1, *each.shape[2:])
+    return np.stack([mean(t) for t in range(time)], axis=1)
 
 
 @lru_cache(maxsize=2)

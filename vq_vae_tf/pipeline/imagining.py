@@ -79,13 +79,21 @@ def transitions(codes: CodeData, past_frames: int, batch_size: int, seed: int, *
     The batch of step s depends on (seed, s) only. Every frame of every clip that has `past_frames` before it comes
     once an epoch.
     """
+    moments, known = moments_of(codes, past_frames)
+    return training_batches(moments, batch_size, seed, **where).map(lambda batch: known(batch["frame"]))
+
+
+def moments_of(codes: CodeData, past_frames: int) -> tuple[ArrayStore, Callable[[tf.Tensor], Batch]]:
+    """The training frames that have `past_frames` before them, as numbers "frame"; and what codes say of such numbers.
+
+    That is int32 "codes" `[batch, h, w]`, "past" `[batch, past_frames, h, w]` and "actions" `[batch, past_frames]`.
+    """
     clips, actions = codes_and_actions(codes, "train")
     count, length = clips.shape[:2]
     clip, time = np.divmod(np.arange(count * (length - past_frames)), length - past_frames)
     frames, steps = tf.reshape(clips, (-1, *clips.shape[2:])), tf.reshape(actions, (-1,))
 
-    def cut(batch: Batch) -> Batch:
-        now = batch["frame"]
+    def known(now: tf.Tensor) -> Batch:
         before = now[:, None] + tf.range(-past_frames, 0, dtype=now.dtype)
         given = {
             "codes": tf.gather(frames, now),
@@ -94,8 +102,7 @@ def transitions(codes: CodeData, past_frames: int, batch_size: int, seed: int, *
         }
         return {name: tf.cast(value, tf.int32) for name, value in given.items()}
 
-    store = ArrayStore.of({"frame": clip * length + time + past_frames})
-    return training_batches(store, batch_size, seed, **where).map(cut)
+    return ArrayStore.of({"frame": clip * length + time + past_frames}), known
 
 
 @dataclass(frozen=True)

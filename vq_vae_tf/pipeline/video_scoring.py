@@ -44,10 +44,10 @@ def evaluate_video(run: Run, vqvae: VQVAE, dynamics: Any, codes: CodeData | None
     told = f"frames PSNR {scores['psnr']:.2f} dB, perplexity {scores['perplexity']:.1f}"
     films: dict[str, np.ndarray] = {}
     if dynamics is not None and codes is not None:
-        mean = _mean_frame(run)
+        mean, foresight = _mean_frame(run), load_foresight(run)
         scores["rollouts"] = {}
         for name in [split, *([UNSEEN] if run.data.sizes.get(UNSEEN) and split != UNSEEN else [])]:
-            scored, shown = _rollouts(run, vqvae, dynamics, codes, name, mean)
+            scored, shown = _rollouts(run, vqvae, dynamics, foresight, codes, name, mean)
             scores["rollouts"][name] = scored
             films |= {name: shown}
         scores["rollout_frames_per_second"] = _speed(run, vqvae, dynamics, codes, split)
@@ -89,15 +89,19 @@ def _mean_frame(run: Run) -> np.ndarray:
 
 
 def _rollouts(
-    run: Run, vqvae: VQVAE, dynamics: Dynamics, codes: CodeData, split: str, mean: np.ndarray
+    run: Run,
+    vqvae: VQVAE,
+    dynamics: Dynamics,
+    foresight: Foresight | None,
+    codes: CodeData,
+    split: str,
+    mean: np.ndarray,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """The scores of a split; and films to look at, uint8 `[SHOWN, 5, time, height, width, 3]`."""
     video, variance = run.config.video, run.config.model.data_variance
     given = windows(run.data, codes, split, video.past_frames, video.future_frames)
     draw = Draw(run.config.run.seed, run.config.evaluation.temperature)
-    imagined, together, expected, agreed, spread_over_seeds = _futures(
-        vqvae, dynamics, load_foresight(run), given, draw
-    )
+    imagined, together, expected, agreed, spread_over_seeds = _futures(vqvae, dynamics, foresight, given, draw)
     truth, ceiling = given.truth, decoded(vqvae, given.codes[:, given.past :])
     last = np.broadcast_to(given.x[:, given.past - 1 : given.past], truth.shape)
     candidates = {
