@@ -2,7 +2,7 @@
 
     python benchmarks/video_temperature.py --workdir=runs/vizdoom_video [--temperatures=0.1,0.3,0.5,0.7,1]
 
-Choose here and give the choice to bin/train or bin/evaluate as --temperature: the test split takes no part.
+Choose here and give the choice to bin/train as --temperature: the test split takes no part.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ SUMMARY = """
 
     bin/compress --workdir=runs/cifar_coded --input=/path/to/pictures --output=pictures.vqpack
     bin/compress --workdir=runs/cifar_coded --input=a.png,b.jpg --output=two.vqpack --search_candidates=16
-    bin/compress --workdir=runs/cifar_coded --input=/pictures --output=small.vqpack --search_bytes=72 --search_sweeps=6
+    bin/compress --workdir=runs/cifar_coded --input=/pictures --output=small.vqpack --search_bytes=72 \
+        --search_candidates=4 --search_sweeps=6
 """
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir") or o.name.startswith("search_"))
 EXTRA = (
