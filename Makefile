@@ -33,7 +33,7 @@ $(READY): requirements.lock setup.py
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --requirement requirements.in --editable ".[audio,vizdoom,dev]"
+	$(VENV)-lock/bin/python -m pip install --quiet --requirement requirements.in --editable ".[audio,video,vizdoom,dev]"
 	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
 	rm -r $(VENV)-lock
 

@@ -125,6 +125,8 @@ def test_what_does_not_fit_is_named():
         model.log_prob(codes, {**given, "actions": np.array([[0, 2], [0, 0]])})
     with pytest.raises(ValueError, match="1 actions given; expected at least 2"):
         model.rollout(given["past"], given["actions"][:, :1], 0)
+    with pytest.raises(ValueError, match="2 pasts and actions of 1; expected as many"):
+        model.rollout(given["past"], given["actions"][:1], 0)
     with pytest.raises(ValueError, match="expected the same number of codes, grid and features"):
         _dynamics(features=4)
 

@@ -25,12 +25,13 @@ def prior_options(config: Config) -> TrainingOptions:
     return _training_options(config, config.prior, "prior_")
 
 
-def foresight_options(config: Config) -> TrainingOptions:
-    """How what is to be expected of video is trained: in small batches, at a rate that suits its size."""
+def foresight_options(config: Config, replicas: int = 1) -> TrainingOptions:
+    """How what is to be expected of video is trained: in small batches that replicas can share."""
     run, steps = config.run, config.video.foresight_steps
+    size = min(_FORESIGHT_BATCH, config.prior.prior_batch_size)
     return TrainingOptions(
         steps=steps,
-        batch_size=min(_FORESIGHT_BATCH, config.prior.prior_batch_size),
+        batch_size=-(-size // replicas) * replicas,
         learning_rate=_FORESIGHT_RATE,
         schedule="cosine",
         warmup_steps=min(_FORESIGHT_WARMUP, steps),

@@ -6,6 +6,7 @@ from typing import Any
 
 from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
 from vq_vae_tf.build_network import code_dimensions, prior_network
+from vq_vae_tf.build_quantizer import SEVERAL_CODES
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, Foresight, Parallax, PastEncoder
@@ -47,7 +48,12 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
 
 
 def check_dynamics(config: Config) -> None:
-    """Raises: UserError for a `--prior`, or a way of it to see codes, that video has not."""
+    """Raises: UserError for a `--prior`, a way of it to see codes, or a `--quantizer`, that video has not."""
+    if config.quantizer.quantizer in SEVERAL_CODES:
+        raise UserError(
+            f"--quantizer={config.quantizer.quantizer} gives several codes at each place, but --modality=video "
+            "predicts one; give --quantizer=vector."
+        )
     if config.prior.prior_vectors:
         raise UserError("--prior_vectors with --modality=video: its prior knows codes by name; leave it out.")
     name = config.prior.prior
@@ -68,15 +74,10 @@ def build_dynamics(config: Config, manifest: CodeManifest, num_actions: int, pre
 
     `manifest` is of clips `[time, h, w]`.
 
-    Raises: UserError for another --prior than a gated PixelCNN, or several codes at a place.
+    Raises: UserError as `check_dynamics`.
     """
     check_dynamics(config)
     prior, video = config.prior, config.video
-    if manifest.num_codebooks is not None or len(manifest.code_shape) != 3:
-        raise UserError(
-            f"--quantizer={config.quantizer.quantizer} gives several codes at each place, but --modality=video "
-            "predicts one; give --quantizer=vector."
-        )
     _, height, width = manifest.code_shape
     network = GatedPixelCNN(
         num_symbols=manifest.num_codes,

@@ -57,7 +57,7 @@ def replace(config: Config, **values: Any) -> Config:
 
 def to_flagfile(config: Config) -> str:
     """The text of a flag file that reproduces the run: every flag, by section."""
-    lines: list[str] = ["# Every setting of this run. To reproduce it: bin/train --flagfile=<this file> --workdir=ELSEWHERE"]
+    lines: list[str] = ["# Every setting of this run; again: bin/train --flagfile=<this file> --workdir=ELSEWHERE"]
     title = ""
     for option in options():
         if option.title != title:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,3 +26,13 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} could not be written ({reason}); what was complete is intact: make room or give write "
             "permission, then run the same command again to continue."
         ) from error
+
+
+def check_output(path: Path) -> None:
+    """Raises: UserError if no file can be written at `path`, before the work that makes it; leaves nothing there."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); give a folder that can.") from error

@@ -369,12 +369,12 @@ class Config:
         for one in options_of(Config):
             check(one, getattr(getattr(self, one.section), one.name))
         parts = self.quantizer.levels.split(",")
-        if not all(part.strip().isdigit() and int(part) >= 2 for part in parts):
+        if not all(part.strip().isdecimal() and int(part) >= 2 for part in parts):
             raise UserError(
                 f"--levels={self.quantizer.levels} are not levels; give whole numbers of at least 2: 8,8,8."
             )
         strides = self.audio.audio_strides.split(",")
-        if not all(part.strip().isdigit() and int(part) >= 1 for part in strides):
+        if not all(part.strip().isdecimal() and int(part) >= 1 for part in strides):
             raise UserError(f"--audio_strides={self.audio.audio_strides} are not strides; give numbers such as 2,2,4.")
         video = self.video
         if video.past_frames + video.future_frames > video.clip_length:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
+from vq_vae_tf.errors import UserError
+from vq_vae_tf.evaluation.films import check_film, contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.rollouts import frame_scores, gradient_energy, phase_shift, sideways, spread
 
 
@@ -64,6 +65,21 @@ def test_a_film_holds_every_frame_in_order(ending):
     for index, value in enumerate((0, 128, 255)):
         opened.seek(index)
         assert np.abs(np.asarray(opened.convert("RGB")).astype(int) - value).max() <= 2
+
+
+@pytest.mark.parametrize(("ending", "most"), [(".webp", 16_383), (".gif", 65_535)])
+def test_films_wider_than_their_format_are_refused(ending, most):
+    check_film(ending, 1, most, 1)
+    assert Image.open(io.BytesIO(film(np.zeros((1, 1, most, 3), np.uint8), ending))).size == (most, 1)
+    with pytest.raises(UserError, match=rf"1 films of {most + 1} pixels side by side are {most + 1} wide"):
+        check_film(ending, 1, most + 1, 1)
+    with pytest.raises((ValueError, RuntimeError, OverflowError)):
+        film(np.zeros((1, 1, most + 1, 3), np.uint8), ending)
+    assert side_by_side([pictures(1)] * 3).shape[2] == 3 * (pictures(1).shape[2] + 4) - 4
+    wide = (most // 2 + 4) // (32 + 4)
+    check_film(ending, wide, 32, 2)
+    with pytest.raises(UserError, match="give fewer --temperatures"):
+        check_film(ending, wide + 1, 32, 2)
 
 
 def test_sheets_and_films_side_by_side_keep_pixels_where_they_belong():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,17 +18,20 @@ from PIL import Image
 
 from vq_vae_tf import config
 from vq_vae_tf import consensus as consensus_of_draws
+from vq_vae_tf.build_options import foresight_options
+from vq_vae_tf.build_quantizer import SEVERAL_CODES
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.consensus import SHARPENING, SHARPENING_EXPECTED
 from vq_vae_tf.dynamics import learn_camera
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.pipeline import camera, consensus, foresight, imagining, video_scoring
+from vq_vae_tf.pipeline import camera, consensus, foresight, imagining, video, video_scoring
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.imagining import Windows, code_squares, codes_and_actions, parse_actions, transitions
 from vq_vae_tf.pipeline.loading import load_vqvae, trained_pair
 from vq_vae_tf.pipeline.modality import Draw
 from vq_vae_tf.pipeline.run import open_run
+from vq_vae_tf.pipeline.scoring import measured
 
 SIZE, LENGTH, PAST, FUTURE = 16, 6, 2, 3
 CAMERA_STEPS = (2, 2, 4)
@@ -110,9 +116,35 @@ def test_workers_wait_for_the_chiefs_camera(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(camera.time, "sleep", sleep)
     assert len(learned_camera(run, None, chief=False)) == 11
     assert len(slept) == 3
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"camera.npz is damaged .*; delete it"):
-        learned_camera(run, None, chief=True)
+    whole = file.read_bytes()
+    for damaged in (whole[:1000], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"camera.npz is damaged .*; delete it"):
+            learned_camera(run, None, chief=True)
+
+
+def test_a_camera_of_another_models_codes_is_learned_anew(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "run")
+    run, asked = open_run(tmp_path / "run"), []
+    squares, file = code_squares(load_vqvae(run)[0]), run.prior / camera.FILE
+    with np.load(file) as stored:
+        np.savez(file, **{**stored, "model": np.array("another")})
+    monkeypatch.setattr(camera, "learn_camera", lambda *given: asked.append(given))
+    (looks,) = (w for w in learned_camera(run, squares, chief=True) if w.size == squares.size)
+    assert len(asked) == 1
+    np.testing.assert_allclose(looks.reshape(-1), ((squares - squares.mean()) / squares.std()).reshape(-1), atol=1e-4)
+    learned_camera(run, squares, chief=True)
+    assert len(asked) == 1
+
+    @contextmanager
+    def full(path):
+        raise OSError(28, "No space left on device")
+        yield
+
+    file.unlink()
+    monkeypatch.setattr(camera, "replacing", full)
+    with pytest.raises(UserError, match=r"camera.npz could not be written \(No space left on device\)"):
+        learned_camera(run, squares, chief=True)
 
 
 def test_a_start_from_another_run_keeps_ones_own_camera(finished, world, tmp_path, monkeypatch):
@@ -147,7 +179,7 @@ def test_the_numbers_and_the_page(finished):
         assert len(scored[name]["psnr"]) == len(scored[name]["ssim"]) == frames
     assert 0 < scored["bits_per_frame"]["true"] < 100
     assert scored["bits_per_frame"]["true"] != scored["bits_per_frame"]["shuffled"]
-    assert abs(scored["turning"]["real_right_pixels"]) < SIZE
+    assert scored["turning"]["real_left_pixels"] < 0 < scored["turning"]["real_right_pixels"]
     assert scores["rollout_frames_per_second"] > 0
     page = (finished / "report.html").read_text()
     assert page.count('class="crisp"') == 2 * clips
@@ -413,7 +445,7 @@ def test_a_transition_is_a_frame_with_those_before_it_and_the_action_between(fin
     np.testing.assert_array_equal(later["codes"], batch["codes"][2:4])
 
 
-def test_films_of_actions(finished, tmp_path, monkeypatch):
+def test_films_of_actions(finished, tmp_path, monkeypatch, capsys):
     assert opened(finished / "samples" / "samples.gif").n_frames == PAST + FUTURE
     asked = [f"--workdir={finished}", f"--output={tmp_path}/film.gif", "--temperatures=0.5,1"]
     assert call(monkeypatch, sample, "sample", *asked, "--actions=left*2,right") == 0
@@ -424,9 +456,26 @@ def test_films_of_actions(finished, tmp_path, monkeypatch):
     again = [*asked[:1], "--actions=left*2,right", "--temperatures=1", "--consensus_of=3"]
     assert call(monkeypatch, sample, "sample", *again, f"--output={tmp_path}/consensus.webp") == 0
     assert opened(tmp_path / "consensus.webp").n_frames == PAST + 3
-    for wrong in ("--consensus_of=0", "--actions=jump", "--actions=left*none", "--clip=99", "--classes=left",
-                  "--complete=a.png", f"--output={tmp_path}/film.mp4"):  # fmt: skip
-        assert call(monkeypatch, sample, "sample", *asked, wrong) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "trained_pair", lambda run: pytest.fail("work began"))
+        for wrong, said in {
+            "--consensus_of=0": "give at least 1",
+            "--actions=jump": "it knows left, right",
+            "--actions=left*none": r"as in left\*10",
+            "--actions=left*\u00b2": r"as in left\*10",
+            "--actions=left*10000000000": "at most 4 digits",
+            "--clip=99": "clip=99 is out of range",
+            "--classes=left": "means nothing to video",
+            "--complete=a.png": "complete",
+            f"--output={tmp_path}/film.mp4": "ends in .gif or .webp",
+            f"--output={tmp_path}/film.gif/film.gif": "cannot be written",
+            "--temperatures=" + ",".join(["1"] * 2000): "give fewer",
+        }.items():
+            capsys.readouterr()
+            assert call(patch, sample, "sample", *asked, wrong) == 2
+            told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sample: ")]
+            assert len(told) == 1
+            assert re.search(said, told[0]), told
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "consensus.png",
         "consensus.webp",
@@ -464,6 +513,40 @@ def test_the_export_imagines_and_refuses(finished):
         predict(video=video, actions=actions[:, :1], seed=seed)
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected as many of one as of the other"):
         predict(video=video, actions=actions[:1], seed=seed)
+
+
+def test_several_codes_at_a_place_are_refused_before_any_work(world, tmp_path, command):
+    flags = [*(f"--{part}" for part in SMALL.split()), f"--dataset=folder:{world}", f"--workdir={tmp_path / 'run'}"]
+    for name in SEVERAL_CODES:
+        told = command("train", *flags, f"--quantizer={name}", status=2)
+        assert f"--quantizer={name} gives several codes at each place" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_codes_whose_actions_are_damaged_are_written_anew(finished, tmp_path, command):
+    shutil.copytree(finished, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run/codes").rglob("*.*") if path.is_file()}
+    file = next((tmp_path / "run/codes/actions").glob("train*"))
+    file.write_bytes(b"no actions")
+    assert str(file) in command("train", f"--flagfile={tmp_path}/run/config.flags", f"--workdir={tmp_path}/run",
+                                "--stages=codes", status=2)  # fmt: skip
+    assert "examples encoded" in command("encode", f"--workdir={tmp_path}/run")
+    assert {path: path.read_bytes() for path in before} == before
+    file.unlink()
+    assert "examples encoded" in command("encode", f"--workdir={tmp_path}/run")
+    assert "already in" in command("encode", f"--workdir={tmp_path}/run")
+
+
+def test_another_number_of_imagined_frames_is_scored_anew(finished):
+    run = open_run(finished)
+    assert json.loads(run.evaluation.read_text())["measured"] == measured(run)
+    fewer = replace(run, config=config.replace(run.config, future_frames=FUTURE - 1))
+    assert measured(fewer) != measured(run)
+
+
+def test_batches_of_what_is_expected_are_for_all_replicas(finished):
+    small = config.replace(open_run(finished).config, prior_batch_size=16)
+    assert [foresight_options(small, replicas).batch_size for replicas in (1, 2, 3, 6, 16)] == [8, 8, 9, 12, 16]
 
 
 def test_a_prior_that_sees_vectors_is_refused_before_any_work(world, tmp_path, monkeypatch, capsys):

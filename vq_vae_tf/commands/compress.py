@@ -32,12 +32,14 @@ def run(argv: list[str]) -> None:
     values = command_line.parse(argv, FLAGS, EXTRA)
     command_line.require(values, ("input", "output"), "--input=PICTURES --output=FILE")
 
+    from vq_vae_tf.disk import check_output
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.compressing import compress_pictures
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
     command_line.refuse_idle_search(values, run_.config)
+    check_output(Path(values["output"]))
     stages.tell(compress_pictures(run_, values["input"], Path(values["output"])))
 
 

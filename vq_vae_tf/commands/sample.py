@@ -21,7 +21,12 @@ SUMMARY = """
 """
 FLAGS = tuple(o for o in config_lib.options() if o.name in ("workdir", "data_dir", "samples_per_class"))
 EXTRA = (
-    ExtraFlag("output", str, "", "the file to write, of sounds how their names begin; empty: in samples/ of the run"),
+    ExtraFlag(
+        "output",
+        str,
+        "",
+        "the file to write, of sounds how their names begin, of films the sheet too; empty: in samples/ of the run",
+    ),
     ExtraFlag("sample_seed", int, 0, "another seed, other pictures"),
     ExtraFlag("classes", list, [], "classes by name, also for --complete; none: the first ten"),
     ExtraFlag("temperatures", list, ["1.0"], "of the prior; several make a sweep"),
@@ -62,6 +67,7 @@ def run(argv: list[str]) -> None:
     if "keep" in values.present and not flag["complete"]:
         raise UserError("--keep was given without --complete; say which pictures to complete, or leave it out.")
 
+    from vq_vae_tf.disk import check_output
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.modality import Draw, SampleRequest
     from vq_vae_tf.pipeline.run import open_run
@@ -73,10 +79,12 @@ def run(argv: list[str]) -> None:
     kind, known = run_.config.data.modality, run_.modality.sample_flags
     strangers = [item.name for item in OF_A_MODALITY if item.name not in known]
     command_line.refuse(values, [*strangers, *([] if kind == "image" else ["samples_per_class"])], kind)
+    output = Path(flag["output"]) if flag["output"] else None
+    check_output(output or run_.samples / "samples")
     request = SampleRequest(
         draws=tuple(Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures),
         classes=tuple(flag["classes"]),
-        output=Path(flag["output"]) if flag["output"] else None,
+        output=output,
         options={item.name: values[item.name] for item in OF_A_MODALITY},
     )
     stages.tell(run_.modality.draw(run_, request))

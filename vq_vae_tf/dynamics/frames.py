@@ -81,7 +81,7 @@ class Dynamics(Prior):
         only their number counts. Each frame is drawn by the cached sampler and takes its place as the youngest of the
         past; nothing is decoded on the way. Returns int32 `[batch, n, h, w]`.
 
-        Raises: ValueError for a past that misfits or too few actions.
+        Raises: ValueError for a past that misfits, too few actions, or other films of one than of the other.
         """
         past, actions = ops.cast(self._checked_past(past), "int32"), ops.cast(actions, "int32")
         context = self.past.context
@@ -90,6 +90,8 @@ class Dynamics(Prior):
                 f"{self.name}: {actions.shape[1]} actions given; expected at least {context}, the {context - 1} "
                 "between the past frames and those that lead to the imagined ones."
             )
+        if None not in (past.shape[0], actions.shape[0]) and past.shape[0] != actions.shape[0]:
+            raise ValueError(f"{self.name}: {past.shape[0]} pasts and actions of {actions.shape[0]}; expected as many.")
         batch, count = ops.shape(past)[0], ops.shape(actions)[1] - (context - 1)
         in_time = ops.transpose(actions)
         drawn = ops.zeros((count, batch, *self.past.grid), dtype="int32")

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.evaluation.grids import encode_png, image_grid, upscale
 from vq_vae_tf.evaluation.reconstruction import as_served
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 """Ending of a file -> format of the animation; PNG is lossless and plays in browsers."""
+_WIDEST = {".gif": 65_535, ".webp": 16_383}
+_GAP = 4
 
 
 def film(frames: Any, ending: str = ".png", milliseconds: int = 115, factor: int = 1) -> bytes:
@@ -36,10 +39,20 @@ def film(frames: Any, ending: str = ".png", milliseconds: int = 115, factor: int
     return buffer.getvalue()
 
 
-def side_by_side(films: Sequence[Any], gap: int = 4) -> np.ndarray:
+def check_film(ending: str, films: int, width: int, factor: int) -> None:
+    """Raises: UserError if so many films of this width, `side_by_side`, are wider than the format allows."""
+    wide = factor * (films * (width + _GAP) - _GAP)
+    if wide > (most := _WIDEST[ending]):
+        raise UserError(
+            f"{films} films of {width} pixels side by side are {wide} wide, and a {ending} holds {most}; give fewer "
+            "--temperatures or --actions."
+        )
+
+
+def side_by_side(films: Sequence[Any]) -> np.ndarray:
     """Films `[time, height, width, 3]` of one size as one, uint8 `[time, height, width', 3]`, black between them."""
     shown = [as_served(each) for each in films]
-    black = np.zeros((*shown[0].shape[:2], gap, 3), np.uint8)
+    black = np.zeros((*shown[0].shape[:2], _GAP, 3), np.uint8)
     parts = [part for each in shown for part in (black, each)][1:]
     return np.concatenate(parts, axis=2)
 

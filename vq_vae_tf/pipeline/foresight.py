@@ -56,7 +56,7 @@ def train_foresight(run: Run, codes: CodeData, strategy: tf.distribute.Strategy)
     result = train(
         started,
         lambda **where: seen_transitions(run.data, codes, config.video.past_frames, seed=seed, **where),
-        foresight_options(config),
+        foresight_options(config, strategy.num_replicas_in_sync),
         run.foresight,
         seed=seed,
         strategy=strategy,

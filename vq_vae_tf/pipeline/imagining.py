@@ -26,6 +26,7 @@ from vq_vae_tf.vqvae import VQVAE
 ACTIONS = "actions"
 """Where in a folder of codes the actions lie: codes of another kind, in the same format."""
 _CLIPS = 8  # encoded at a time
+_DIGITS = 4  # of a number of frames
 BATCH = 32
 """Rollouts at a time, at most: the compiled loop is made for one size."""
 SEEDS = 16
@@ -202,7 +203,10 @@ def parse_actions(words: Sequence[str], names: tuple[str, ...]) -> list[int]:
         if name not in names:
             known = ", ".join(names) or "none, for its data has no actions"
             raise UserError(f"--actions has {name!r}, which this run does not know; it knows {known}.")
-        if star and not (times.isdigit() and int(times) > 0):
-            raise UserError(f"--actions has {word!r}; write how often behind a star, as in {name}*10.")
+        if star and not (times.isdecimal() and len(times) <= _DIGITS and int(times) > 0):
+            raise UserError(
+                f"--actions has {word!r}; write how often behind a star, a number of at most {_DIGITS} digits, as in "
+                f"{name}*10."
+            )
         numbers += [names.index(name)] * (int(times) if star else 1)
     return numbers

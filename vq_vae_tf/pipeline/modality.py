@@ -145,6 +145,10 @@ class Modality(ABC):
             names=data.names,
         )
 
+    def check_codes(self, codes: CodeData) -> None:
+        """Reads through all that `write_codes` wrote. Raises: UserError naming a file that is missing or damaged."""
+        codes.check()
+
     @abstractmethod
     def evaluate(self, run: Run) -> str:
         """Scores the evaluation split: writes evaluation.json and report.html, returns what to tell the user."""

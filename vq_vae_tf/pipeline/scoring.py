@@ -129,7 +129,10 @@ def measured(run: Run) -> dict[str, Any]:
     digests = model_digests(run)
     if (beside := read_result(run.foresight)) is not None:
         digests["foresight"] = beside.digest
-    return {"digests": digests, "flags": asdict(run.config.evaluation), **drawn}
+    flags = asdict(run.config.evaluation)
+    if run.config.data.modality == "video":
+        flags["future_frames"] = run.config.video.future_frames
+    return {"digests": digests, "flags": flags, **drawn}
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def encode_data(run: Run, mend: bool = False) -> str:
     digest = trained(run.vqvae, "vqvae").digest
     if (run.codes / MANIFEST).exists():
         try:
-            open_codes(run.codes, digest).check()
+            run.modality.check_codes(open_codes(run.codes, digest))
             return f"already in {run.codes}"
         except UserError as error:
             if not mend:

@@ -15,7 +15,7 @@ from vq_vae_tf.codes import MANIFEST, CodeData, CodeManifest, open_codes
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.evaluation.films import contact_sheet, film, side_by_side
+from vq_vae_tf.evaluation.films import check_film, contact_sheet, film, side_by_side
 from vq_vae_tf.evaluation.reconstruction import data_variance
 from vq_vae_tf.evaluation.report import counted
 from vq_vae_tf.files import replacing
@@ -25,7 +25,7 @@ from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.consensus import consensus_films
 from vq_vae_tf.pipeline.foresight import expected_films, load_foresight, train_foresight
-from vq_vae_tf.pipeline.imagining import code_squares, futures, parse_actions, transitions, write_video_codes
+from vq_vae_tf.pipeline.imagining import ACTIONS, code_squares, futures, parse_actions, transitions, write_video_codes
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import CodeOf, Draw, Modality, SampleRequest
@@ -36,6 +36,8 @@ from vq_vae_tf.pipeline.video_scoring import evaluate_video
 from vq_vae_tf.serving.video import export_video_model
 from vq_vae_tf.training.loop import Summarize
 from vq_vae_tf.vqvae import VQVAE
+
+_FACTOR = 2  # a pixel of a film is so many wide
 
 
 class VideoModality(Modality):
@@ -122,6 +124,11 @@ class VideoModality(Modality):
         del code_of
         return write_video_codes(vqvae, digest, data, directory)
 
+    def check_codes(self, codes: CodeData) -> None:
+        """See `Modality`."""
+        codes.check()
+        open_codes(codes.directory / ACTIONS, codes.manifest.model_digest).check()
+
     def evaluate(self, run: Run) -> str:
         """See `Modality`."""
         vqvae, digest = load_vqvae(run)
@@ -145,6 +152,7 @@ class VideoModality(Modality):
             raise UserError(f"--classes={','.join(request.classes)} means nothing to video; leave it out.")
         plans = _plans(run, options.get("actions") or ())
         first, before = _first_frames(run, options.get("clip", 0))
+        check_film(path.suffix.lower(), len(plans) * len(request.draws), first.shape[2], _FACTOR)
         vqvae, dynamics = trained_pair(run)
         check_top_k(request.draws, dynamics)
         past = np.asarray(vqvae.encode(first))[None]
@@ -159,8 +167,8 @@ class VideoModality(Modality):
             films.append(np.concatenate([shown, consensus_films(vqvae, codings, shown, expected)], axis=1))
         rows = np.concatenate(films)
         sheet = path.with_suffix(".png")
-        _write(path, film(side_by_side(list(rows)), path.suffix.lower(), factor=2))
-        _write(sheet, contact_sheet(rows))
+        _write(sheet, contact_sheet(rows))  # the film last: where it lies nothing is drawn again
+        _write(path, film(side_by_side(list(rows)), path.suffix.lower(), factor=_FACTOR))
         length = f"{counted(len(plans[0]), 'frame')} after {counted(len(first), 'given one')}"
         return f"{counted(len(rows), 'film')} of {length} in {path} and {sheet}"
 

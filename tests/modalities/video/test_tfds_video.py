@@ -64,6 +64,13 @@ def test_moving_mnist_has_no_actions_and_is_split_by_us(tmp_path, monkeypatch):
     assert (seen == seen[..., :1]).all()
 
 
+def test_splits_of_which_none_is_for_training_are_named(tmp_path, monkeypatch):
+    digits = [{"image_sequence": np.zeros((20, 64, 64, 1), np.uint8)}]
+    prepared(monkeypatch, "moving_mnist", tmp_path, {"test": digits, "validation": digits})
+    with pytest.raises(UserError, match="has the splits test, validation; expected one, or train and another"):
+        open_video_data("moving_mnist", tmp_path, clip_length=20)
+
+
 def test_what_is_no_video_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such data set, expected a TFDS name such as bair_robot_pushing_small"):
         open_video_data("robots", tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ from PIL import Image
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.video.data import open_video_data
+from vq_vae_tf.modalities.video.files import read_film
 from vq_vae_tf.modalities.video.source import cut_episodes, in_memory
 
 
@@ -118,7 +121,7 @@ def film_file(path, frames):
         how = {"lossless": True} if path.suffix == ".webp" else {}
         pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, **how)
         return
-    av = pytest.importorskip("av", reason="needs the extra `video`")
+    av = pytest.importorskip("av", reason="needs the extra `video`, which the lock has")
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10, width=frames.shape[2], height=frames.shape[1])
         for frame in frames:
@@ -139,6 +142,59 @@ def test_a_folder_of_films(tmp_path, ending):
     expected = greys.reshape(-1, 2)
     np.testing.assert_allclose(seen[np.argsort(seen[:, 0])], expected[np.argsort(expected[:, 0])], atol=4)
     assert [data.action_names[a] for a in clips["test"]["actions"].numpy().ravel()] == ["up", "down", "up", "up"]
+
+
+@pytest.mark.parametrize("ending", [".webp", ".gif"])
+def test_a_moment_that_stands_still_keeps_its_frames(tmp_path, ending):
+    """Pillow writes equal frames that follow each other as one that is shown longer."""
+    greys = np.array([0, 0, 0, 90, 200, 200, 40], np.uint8)
+    film_file(tmp_path / f"still{ending}", np.broadcast_to(greys[:, None, None, None], (7, 8, 8, 3)).copy())
+    with Image.open(tmp_path / f"still{ending}") as merged:
+        assert merged.n_frames == 4
+    np.testing.assert_allclose(read_film(tmp_path / f"still{ending}")[:, 0, 0, 0], greys, atol=2)
+
+
+def test_frames_that_are_shown_a_little_longer_are_one_frame_each(tmp_path):
+    pictures = [Image.fromarray(np.full((8, 8, 3), grey, np.uint8)) for grey in (0, 80, 160, 240)]
+    pictures[0].save(tmp_path / "thirty.gif", save_all=True, append_images=pictures[1:], duration=[30, 30, 40, 30])
+    assert len(read_film(tmp_path / "thirty.gif")) == 4
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".mp4"])
+def test_a_damaged_film_is_one_sentence(tmp_path, ending):
+    random = np.random.default_rng(0)
+    path = tmp_path / f"film{ending}"
+    film_file(path, random.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8))
+    whole, refused = path.read_bytes(), 0
+    for trial in range(200):
+        damaged = bytearray(whole)
+        if trial % 2:
+            damaged = damaged[: random.integers(0, len(whole))]
+        else:
+            for place in random.integers(0, min(len(whole), 400), 8):
+                damaged[place] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            read_film(path)
+        except UserError as error:
+            assert "is no readable video" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert ending != ".gif" or not trial % 2, "cut short, and read"
+    assert refused > 50
+
+
+def test_films_without_pyav_say_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"pip install vq_vae_tf\[video\]; GIF and WebP need none"):
+        read_film(tmp_path / "a.mp4")
+
+
+def test_of_two_episodes_one_is_trained_on(tmp_path):
+    for name in ("e9", "e11"):  # the hashes of both say test
+        episode(tmp_path / name, 2, 10, ["up"])
+    assert open_video_data(f"folder:{tmp_path}", clip_length=2).sizes == {"train": 2, "validation": 0, "test": 2}
 
 
 @pytest.mark.parametrize("ending", ["", ".webp"])

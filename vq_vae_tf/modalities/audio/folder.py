@@ -91,7 +91,7 @@ def held_out(names: list[str], holdout: str, speakers: tuple[str, ...]) -> set[s
     if kind == "hash" and not which:
         ordered = sorted(names, key=_hash)
         return set(ordered[: max(sum(_hash(n) < _TEST_PART for n in ordered), 1)]) if len(names) > 1 else set()
-    if kind == "takes" and which.isdigit() and int(which):
+    if kind == "takes" and which.isdecimal() and int(which):
         takes = {name: _TAKE.search(Path(name).stem) for name in names}
         test = {name for name, take in takes.items() if take and int(take[1]) < int(which)}
     elif kind == "speakers" and which:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ _ANIMATED = (".gif", ".webp", ".apng")
 _FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 SUFFIXES = (*_ANIMATED, *_FILMS)
 """Endings of the files that `read_film` reads, in lower case."""
+_ROUNDING = 0.1  # GIF knows hundredths of a second only, so times of single frames differ: n of them take at least n
 
 
 def read_film(path: Path, image_size: int = 0) -> np.ndarray:
     """Every frame of a video file, uint8 `[time, height, width, 3]`.
+
+    A picture of a GIF or WebP that is shown n times as long as the shortest is n frames.
 
     image_size: frames are cut to a centred square and resized to it; 0 keeps them as they are.
 
@@ -28,19 +32,27 @@ def read_film(path: Path, image_size: int = 0) -> np.ndarray:
     read = _animated if path.suffix.lower() in _ANIMATED else _film
     try:
         frames = [to_square(tf.constant(frame), image_size).numpy() for frame in read(path)]
+        if not frames:
+            raise ValueError("no frames")
+        return np.stack(frames)
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, SyntaxError, IndexError) as error:  # damaged files; no video stream
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
         raise UserError(f"{path} is no readable video ({error}); write it again, or leave it out.") from None
-    if not frames:
-        raise UserError(f"{path} is no readable video (no frames); write it again, or leave it out.")
-    return np.stack(frames)
 
 
 def _animated(path: Path) -> Iterator[np.ndarray]:
-    with Image.open(path) as picture:
-        for frame in ImageSequence.Iterator(picture):
-            yield np.asarray(frame.convert("RGB"))
+    """Each picture as often as it is shown: writers make one of equal ones that follow each other."""
+    with Image.open(path) as film:
+        if film.format == "GIF" and not path.read_bytes().rstrip(b"\0").endswith(b";"):
+            raise ValueError("it is cut short")
+        pictures, times = [], []
+        for frame in ImageSequence.Iterator(film):
+            pictures.append(np.asarray(frame.convert("RGB")))
+            times.append(frame.info.get("duration") or 0.0)  # of WebP not known before it is decoded
+    shortest = min(filter(None, times), default=1.0)
+    for picture, time in zip(pictures, times, strict=True):
+        yield from repeat(picture, max(int(time / shortest + _ROUNDING), 1))
 
 
 def _film(path: Path) -> Iterator[np.ndarray]:

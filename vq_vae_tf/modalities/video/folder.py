@@ -144,7 +144,7 @@ def _read_actions(path: Path, frames: int) -> tuple[str, ...]:
 
 def _splits(root: Path, episodes: list[_Episode], validation_size: int) -> dict[str, list[_Episode]]:
     ordered = sorted(episodes, key=lambda episode: _hash(episode.name))
-    count = max(1, sum(_hash(episode.name) < _TEST_PART for episode in ordered))
+    count = min(max(1, sum(_hash(episode.name) < _TEST_PART for episode in ordered)), len(ordered) - 1)
     rest = ordered[count:]
     if validation_size >= len(rest):
         raise UserError(f"--validation_size={validation_size}: {root} has {len(rest)} training episodes; give fewer.")

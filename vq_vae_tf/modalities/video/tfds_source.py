@@ -61,10 +61,14 @@ def _ranges(builder: Any, name: str, most: int) -> dict[str, tuple[str, int]]:
     if "train" in sizes and len(sizes) > 1:
         tested = next(split for split in ("test", "validation", *sizes) if split in sizes and split != "train")
         parts = {"train": ("train", 0, sizes["train"]), "test": (tested, 0, sizes[tested])}
-    else:
+    elif len(sizes) == 1:
         ((only, size),) = sizes.items()
         cut = size - max(size // _TEST_PART, 1)
         parts = {"train": (only, 0, cut), "test": (only, cut, size)}
+    else:
+        raise UserError(
+            f"data set {name!r} has the splits {', '.join(sizes) or '(none)'}; expected one, or train and another."
+        )
     ranges = {}
     for split, (source, start, stop) in parts.items():
         stop = min(stop, start + most) if most else stop
