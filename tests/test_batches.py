@@ -114,9 +114,12 @@ def test_rows_and_epochs_of_a_step_against_the_whole_permutation():
 
 
 def test_far_steps_do_not_overflow():
-    step = 2**40
+    step, index = 2**40, tf.range(SIZE, dtype=tf.int64)
     batch = take(training_batches(array_store(), 4, seed=0, start_step=step), 1)
-    assert batch.min() >= 0
+    epochs, places = np.divmod(4 * step + np.arange(4), SIZE)
+    orders = {e: keyed_shuffle(index, 0, tf.fill([SIZE], tf.constant(e, tf.int64)), 0x0DDE, SIZE) for e in set(epochs)}
+    expected = [int(orders[epoch][place]) for epoch, place in zip(epochs, places, strict=True)]
+    assert batch.reshape(-1)[:4].tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,18 @@ def test_unwritable_place_is_named(tmp_path):
         write(tmp_path / "file" / "codes", make_codes())
 
 
+def test_a_disk_that_is_full_at_the_manifest_leaves_the_earlier_codes(written, monkeypatch):
+    directory, data, _ = written
+
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vq_vae_tf.codes.write_json", full)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
+        write(directory, make_codes(seed=1), model_digest="f" * 64)
+    np.testing.assert_array_equal(read(open_codes(directory, "d" * 64), "train")["codes"], data["train"]["codes"])
+
+
 def test_others_can_read_the_records(written):
     directory, data, manifest = written
     record = next(iter(tf.data.TFRecordDataset(str(directory / manifest.splits["test"]["files"][0]["name"]))))

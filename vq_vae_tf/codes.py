@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice, repeat
 from pathlib import Path
@@ -169,8 +169,9 @@ def write_codes(
     }
     manifest = CodeManifest(**header, splits=splits)
     content = asdict(manifest)
-    write_json(directory / MANIFEST, content | {"sha256": _digest(content)})
-    _remove_strangers(directory, manifest)
+    with _storing(directory):
+        write_json(directory / MANIFEST, content | {"sha256": _digest(content)})
+        _remove_strangers(directory, manifest)
     return manifest
 
 
@@ -236,23 +237,30 @@ def _write_split(
     }
 
 
-def _write_file(directory: Path, stem: str, records: list[bytes]) -> dict[str, Any]:
-    partial = directory / f".{stem}-partial.tfrecord"
+@contextmanager
+def _storing(directory: Path) -> Iterator[None]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tf.io.TFRecordWriter(str(partial)) as writer:
-            for record in records:
-                writer.write(record)
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        digest = sha256_of(partial)
-        # The digest is in the name, so new codes never overwrite files that the manifest in place still lists.
-        name = f"{stem}-{digest[:8]}.tfrecord"
-        os.replace(partial, directory / name)
+        yield
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"codes cannot be written to {str(directory)!r} ({error}); free space or choose another."
         ) from None
+
+
+def _write_file(directory: Path, stem: str, records: list[bytes]) -> dict[str, Any]:
+    partial = directory / f".{stem}-partial.tfrecord"
+    try:
+        with _storing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            with tf.io.TFRecordWriter(str(partial)) as writer:
+                for record in records:
+                    writer.write(record)
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+            digest = sha256_of(partial)
+            # The digest is in the name, so new codes never overwrite files that the manifest in place still lists.
+            name = f"{stem}-{digest[:8]}.tfrecord"
+            os.replace(partial, directory / name)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vq_vae_tf.errors import UserError
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
+"""What NumPy and zipfile raise for an .npz that is not there or damaged."""
 
 
 @contextmanager
@@ -39,6 +47,24 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def check_room(folder: str | os.PathLike[str], size: int) -> None:
+    """Raises: OSError if `folder` has no room for so many bytes. HDF5 ends the process where it cannot write."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def weights_size(model: Any) -> int:
+    """Bytes that a Keras model's file of weights takes at most."""
+    return sum(8 * math.prod(weight.shape) + 8192 for weight in model.weights) + 2**20
+
+
+def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, each checked by its sum, without pickle. Raises: one of `DAMAGED`."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -72,6 +73,8 @@ def check(option: Option, value: Any) -> None:
     """Raises: UserError for a value that the flag may not have."""
     if option.choices and value not in option.choices:
         raise UserError(f"--{option.name}={value} is not known; choose one of {', '.join(option.choices)}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"--{option.name}={value} is no finite number; give one.")
     if option.minimum is not None and value < option.minimum:
         raise UserError(f"--{option.name}={value} is too small; give at least {option.minimum:g}.")
     if option.maximum is not None and value > option.maximum:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -21,7 +23,7 @@ from keras import ops
 
 from vq_vae_tf import autoregressive_decoder, hierarchy, joint, quantizers, second_stage, vqvae
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import replacing, sha256_of, write_json
+from vq_vae_tf.files import check_room, sha256_of, weights_size, write_json
 from vq_vae_tf.modalities.image import decoder, encoder, likelihood
 
 MODEL, DATA, OPTIONS = "model.keras", "x.npy", "options.json"
@@ -59,35 +61,42 @@ def fit_packed(folder: str | Path, verbose: int = 2) -> dict[str, Any]:
     Batches are drawn epoch by epoch without replacement; they are not those of `bin/train`.
 
     Raises:
-        UserError: the folder holds nothing packed, or the loss is not finite.
+        UserError: the folder holds nothing packed or cannot be written, or the loss is not finite.
     """
     folder = Path(folder)
     try:
         options = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
         x = np.load(folder / DATA, mmap_mode="r")
         model = keras.saving.load_model(folder / MODEL)
-    except (OSError, ValueError) as error:
+        batch_size = int(options["batch_size"])
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
         raise UserError(f"{folder} holds no packed model ({error}); pack one first.") from error
+    if batch_size > len(x):
+        raise UserError(f"--batch_size={batch_size} is more than the {len(x)} images of {folder}; pack it with fewer.")
     keras.utils.set_random_seed(options["seed"])
     rate = Schedule(**{n: options[n] for n in ("steps", "learning_rate", "schedule", "warmup_steps")})
     optimizer = keras.optimizers.Adam(rate, epsilon=1e-8, global_clipnorm=options["clip_norm"] or None)
     shown = math.gcd(options["steps"], 1000)
     model.compile(optimizer, jit_compile=options["jit"], steps_per_execution=math.gcd(shown, 50))
     started = time.time()
-    batches = _batches(x, options["batch_size"], options["seed"])
+    batches = _batches(x, batch_size, options["seed"])
     history = model.fit(
         batches, steps_per_epoch=shown, epochs=options["steps"] // shown, shuffle=False, verbose=verbose
     )
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
         raise UserError(f"The loss in {folder} is not finite; pack it again with a smaller --learning_rate.")
-    with replacing(folder / WEIGHTS) as partial:
-        beside = partial.with_name(f"{partial.name}.weights.h5")  # Keras asks for this ending
-        model.save_weights(beside)
-        beside.rename(partial)
     seconds = round(time.time() - started, 3)
-    result = {"loss": loss, "seconds": seconds, "sha256": sha256_of(folder / WEIGHTS)}
-    write_json(folder / RESULT, result)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".partial.", dir=folder) as beside:
+            partial = Path(beside) / WEIGHTS
+            check_room(beside, weights_size(model))
+            model.save_weights(partial)
+            partial.replace(folder / WEIGHTS)
+        result = {"loss": loss, "seconds": seconds, "sha256": sha256_of(folder / WEIGHTS)}
+        write_json(folder / RESULT, result)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); make room, and train it again.") from error
     return result
 
 

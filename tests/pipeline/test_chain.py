@@ -105,7 +105,7 @@ def test_killed_at_any_moment_and_run_again_is_as_never_killed(command, finished
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.001)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     command("train", *arguments(data, tmp_path / "killed"), "--stages=vqvae")
     digests = [json.loads((w / "vqvae" / "result.json").read_text())["digest"] for w in (workdir, tmp_path / "killed")]
     assert digests[0] == digests[1]

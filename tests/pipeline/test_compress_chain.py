@@ -80,12 +80,18 @@ def test_an_evaluation_that_was_stopped_goes_on_with_the_codes_it_has_found(comm
         return json.loads((workdir / "evaluation.json").read_text())["searched"]
 
     whole = searched()
-    kept = sorted((workdir / "searched").glob("*/*.npy"))
-    assert sum(len(np.load(path)) for path in kept) == 23
+    kept = sorted((workdir / "searched").glob("*/*.npz"))
+    assert sum(len(np.load(path)["codes"]) for path in kept) == 23
+    (workdir / "searched" / "notes.txt").write_text("the user's own")
     kept[0].unlink()
     kept[1].write_bytes(kept[1].read_bytes()[:150])
     assert searched() == whole
-    np.save(kept[2], np.full_like(np.load(kept[2]), 15))
+    flipped = bytearray(kept[2].read_bytes())
+    flipped[flipped.index(b"NUMPY") + 130] ^= 1
+    kept[2].write_bytes(flipped)
+    assert searched() == whole
+    with np.load(kept[2]) as file:
+        np.savez(kept[2], codes=np.full_like(file["codes"], 15))
     assert searched() != whole  # so what is there is taken
     command(*typed, "--search_candidates=5")
     assert not any(path.exists() for path in kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import handover, train
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.loading import load_vqvae
 from vq_vae_tf.pipeline.run import open_run
 from vq_vae_tf.plain_fit import Schedule, fit_packed
@@ -55,8 +57,34 @@ def test_there_and_back(flags, tmp_path, capsys):
         np.testing.assert_array_equal(ours, np.array(theirs))
     run(train, *flags, "--stages=vqvae,codes")
     assert open_codes(tmp_path / "run" / "codes").manifest.model_digest == digest
+    for once_more in ([], ["--back"]):
+        run(handover, *flags, *once_more, status=2)
+        assert "finished training already" in capsys.readouterr().err
+
+
+def test_what_came_back_of_an_earlier_packing_is_not_taken(flags, tmp_path, capsys):
+    run(handover, *flags)
+    folder = tmp_path / "run" / "handover"
+    fit_packed(folder, verbose=0)
+    run(handover, *flags)
+    assert not (folder / "fitted.json").exists()
     run(handover, *flags, "--back", status=2)
-    assert "finished training already" in capsys.readouterr().err
+    assert "holds no trained weights" in capsys.readouterr().err
+
+
+def test_batches_larger_than_the_data_are_refused_by_both(flags, tmp_path, capsys):
+    run(handover, *flags, "--batch_size=64", status=2)
+    assert "--batch_size=64 is more than the" in capsys.readouterr().err
+    run(handover, *flags, f"--workdir={tmp_path / 'other'}")
+    folder = tmp_path / "other" / "handover"
+    options = json.loads((folder / "options.json").read_text())
+    (folder / "options.json").write_text(json.dumps(options | {"batch_size": 64}))
+    with pytest.raises(UserError, match="batch_size=64 is more than the"):
+        fit_packed(folder, verbose=0)
+    for damaged in ("{}", "[]", ""):
+        (folder / "options.json").write_text(damaged)
+        with pytest.raises(UserError, match="holds no packed model"):
+            fit_packed(folder, verbose=0)
 
 
 def test_mirrored_images_lie_beside_the_others(flags, tmp_path):

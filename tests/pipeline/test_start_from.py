@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -93,6 +94,28 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_not_from_the_start(r
     assert "begins with" not in capsys.readouterr().err
     whole, again = (weights_digest(load_vqvae(open_run(str(first / name)))[0]) for name in ("whole", "half"))
     assert whole == again
+
+
+def test_a_process_killed_in_its_first_checkpoint_begins_with_the_other_run_again(run, first, capsys):
+    rest = first / "early" / "vqvae" / "checkpoints" / ".step-000000002.abc.partial.npz"
+    rest.parent.mkdir(parents=True)
+    rest.write_bytes(b"half")
+    run(*arguments(first, "early"), "--stages=vqvae")
+    assert "begins with the weights of" in capsys.readouterr().err
+    (theirs, _), mine = models(first / "one"), load_vqvae(open_run(str(first / "early")))[0]
+    assert distance(theirs.encoder, mine.encoder) < 1e-5
+
+
+def test_one_flipped_bit_in_the_other_runs_weights_is_named(run, first, capsys):
+    shutil.copytree(first / "one", first / "flipped")
+    weights = first / "flipped" / "vqvae" / "model.weights.h5"
+    with h5py.File(weights) as file:
+        place = file["encoder/vars/0"].id.get_offset() if "encoder/vars/0" in file else None
+    content = bytearray(weights.read_bytes())
+    content[place or len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    run(*arguments(first, "of_flipped"), f"--start_from={first / 'flipped'}", "--stages=vqvae", status=2)
+    assert "another SHA-256" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def variables(value=1.0):
 def test_what_is_saved_comes_back_bit_for_bit_whatever_the_type(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=3)
     saved = variables(np.pi)
-    position = Position(12, 3.25, (0.1, 1 / 3))
+    position = Position(12, 3.25, (0.1, 1 / 3), 5)
     checkpoints.save(saved, position)
     restored = variables(0.0)
     for variable in restored.values():
@@ -40,7 +40,7 @@ def test_nothing_saved_is_nothing_restored(tmp_path):
 def test_only_the_newest_are_kept_and_the_newest_is_restored(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (5, 900, 1000, 20_000):
-        checkpoints.save(variables(step), Position(step, 0.0, ()))
+        checkpoints.save(variables(step), Position(step, 0.0, (), 0))
     assert checkpoints.steps() == [1000, 20_000]
     restored = variables()
     assert checkpoints.restore_latest(restored).step == 20_000
@@ -55,15 +55,18 @@ def damaged_at(where, path):
         return data[:-1]
     if where == "empty":
         return b""
+    if where == "in the table of contents":
+        data[data.rindex(b"PK\x01\x02") + 10] ^= 64  # how it is compressed
+        return data
     data[len(data) // 2] ^= 1
     return data
 
 
-@pytest.mark.parametrize("where", ["cut in half", "cut by one byte", "empty", "one bit"])
+@pytest.mark.parametrize("where", ["cut in half", "cut by one byte", "empty", "one bit", "in the table of contents"])
 def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path, where):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (10, 20):
-        path = checkpoints.save(variables(step), Position(step, 0.0, ()))
+        path = checkpoints.save(variables(step), Position(step, 0.0, (), 0))
     path.write_bytes(damaged_at(where, path))
     restored = variables(7.0)
     with pytest.raises(UserError, match=r"step-000000020\.npz is damaged .* delete it .* continue from step 10,"):
@@ -75,7 +78,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path, where):
 
 def test_a_checkpoint_of_another_model_names_the_first_difference(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save(variables(), Position(1, 0.0, ()))
+    checkpoints.save(variables(), Position(1, 0.0, (), 0))
     other = variables() | {"model/0001/seed": tf.Variable(np.zeros(3, np.uint32))}
     with pytest.raises(UserError, match=r"another model: model/0001/seed is \(2,\) there and \(3,\) in this one"):
         checkpoints.restore_latest(other)
@@ -83,14 +86,22 @@ def test_a_checkpoint_of_another_model_names_the_first_difference(tmp_path):
         checkpoints.restore_latest(variables() | {"optimizer/0000": tf.Variable([0.0])})
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".step-000000009.abc.partial.npz").write_bytes(b"half")
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    assert checkpoints.steps() == []
+    checkpoints.save(variables(), Position(10, 0.0, (), 0))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000010.npz"]
+
+
 def test_a_disk_that_is_full_halfway_leaves_the_earlier_checkpoint_and_no_rest(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save(variables(1.0), Position(1, 0.0, ()))
+    checkpoints.save(variables(1.0), Position(1, 0.0, (), 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(UserError, match=r"step-000000002\.npz could not be written \(File too large\)"):
-            checkpoints.save(variables(2.0), Position(2, 0.0, ()))
+            checkpoints.save(variables(2.0), Position(2, 0.0, (), 0))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001.npz"]
@@ -103,4 +114,4 @@ def test_no_permission_is_told_in_the_same_words(tmp_path, monkeypatch):
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(UserError, match=r"could not be written \(Permission denied\).*give write permission"):
-        Checkpoints(tmp_path, keep=1).save(variables(), Position(1, 0.0, ()))
+        Checkpoints(tmp_path, keep=1).save(variables(), Position(1, 0.0, (), 0))

@@ -5,6 +5,8 @@ import json
 import pytest
 import tensorflow as tf
 
+from vq_vae_tf.disk import writing
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.training.log import MetricsLog, read_metrics
 
 
@@ -29,6 +31,32 @@ def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path):
     path.write_text(whole[:-9])
     assert [line["step"] for line in read_metrics(path)] == [10]
     write(tmp_path, 10, [20])
+    assert path.read_text() == whole
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    write(tmp_path, 0, [10, 20, 30])
+    lines = path.read_bytes().splitlines(keepends=True)
+    for damaged in (b"\0\0\xff\0\n", b"{}\n", b"[1]\n"):
+        path.write_bytes(lines[0] + damaged + lines[2])
+        with pytest.raises(UserError, match=r"metrics.jsonl: line 2 is damaged"):
+            read_metrics(path)
+
+
+def test_a_full_disk_is_told_once_and_whole_lines_stay(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    write(tmp_path, 0, [10, 20])
+    whole = path.read_text()
+
+    def more():
+        with MetricsLog(tmp_path, 20) as log, writing(path):
+            log._file.close()
+            log._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+            log.write(30, {"loss": 1.0})
+
+    with pytest.raises(UserError, match=r"metrics.jsonl could not be written \(No space left on device\)"):
+        more()
     assert path.read_text() == whole
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 import signal
 
 import keras
@@ -11,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.files import sha256_of, weights_size
 from vq_vae_tf.training import Interrupted, load_weights, loop, read_metrics, train, weights_digest
 from vq_vae_tf.training.log import TIME_FIELDS
+from vq_vae_tf.training.result import WEIGHTS, read_result
 from vq_vae_tf.training.strategies import make_strategy
 
 
@@ -141,6 +144,47 @@ def test_n_replicas_equal_one_on_the_same_global_batch(toy, tmp_path, clip_norm)
         lines_without_times(tmp_path / "mirrored"), lines_without_times(tmp_path / "default"), strict=True
     ):
         assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_a_signal_in_the_last_step_ends_the_command_and_the_training_is_there(toy, whole, tmp_path):
+    with pytest.raises(Interrupted, match="stopped after step 23 of 23"):
+        train(lambda: toy.Toy(0.3), toy.batches, toy.options(), tmp_path, 3, summarize=sigterm_at(23))
+    assert read_result(tmp_path).digest == whole[0].digest
+
+
+def test_lines_are_means_over_their_steps_also_when_they_come_more_often_than_before(toy, whole, tmp_path):
+    with pytest.raises(Interrupted):
+        train(lambda: toy.Toy(0.3), toy.batches, toy.options(summary_every=1, log_every=20), tmp_path, 3,
+              summarize=sigterm_at(7))  # fmt: skip
+    train(lambda: toy.Toy(0.3), toy.batches, toy.options(log_every=5), tmp_path, seed=3)
+    found = {line["step"]: line["loss"] for line in lines_without_times(tmp_path)}
+    expected = {line["step"]: line["loss"] for line in lines_without_times(whole[1])}
+    assert found[10] == pytest.approx((expected[5] + expected[10]) / 2, rel=1e-5)  # of ten steps
+    assert {step: found[step] for step in (15, 20, 23)} == {step: expected[step] for step in (15, 20, 23)}
+
+
+def test_a_disk_too_full_for_the_weights_is_one_sentence_and_they_come_with_room(toy, whole, tmp_path):
+    """HDF5 would end the process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(model, step, writer):
+        if step == 23:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+
+    try:
+        with pytest.raises(UserError, match="could not be written"):
+            train(lambda: toy.Toy(0.3), toy.batches, toy.options(), tmp_path, 3, summarize=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / WEIGHTS).exists()
+    assert not list(tmp_path.glob(".partial*"))
+    assert train(lambda: toy.Toy(0.3), toy.batches, toy.options(), tmp_path, seed=3).digest == whole[0].digest
+
+
+def test_weights_take_no_more_room_than_is_asked_for(toy, whole):
+    result, directory = whole
+    assert (directory / WEIGHTS).stat().st_size < weights_size(toy.Toy(0.3)) + 2**20
+    assert result.sha256 == sha256_of(directory / WEIGHTS)
 
 
 def test_a_checkpoint_of_one_replica_continues_on_two(toy, tmp_path):

@@ -52,8 +52,8 @@ def parse(argv: Sequence[str], chosen: Iterable[Option], extra: Sequence[ExtraFl
         _define(item, values)
     try:
         rest = values(["command", *_resolve_flagfiles(argv)])[1:]
-    except flags.CantOpenFlagFileError as error:
-        raise UserError(f"The flag file could not be read ({error}); give an existing file.") from error
+    except (flags.CantOpenFlagFileError, UnicodeDecodeError) as error:
+        raise UserError(f"The flag file could not be read ({error}); give an existing text file.") from error
     except flags.Error as error:
         raise UserError(f"{str(error).rstrip('.')}; --help lists every flag.") from error
     if rest:

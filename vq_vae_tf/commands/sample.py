@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0.0:
+    if not (value > 0.0 and math.isfinite(value)):
         raise UserError(f"--temperatures has {text!r}; give numbers above 0, such as 0.8,1.0.")
     return value
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from vq_vae_tf.codes import CodeData, open_codes
 from vq_vae_tf.disk import writing
 from vq_vae_tf.dynamics.learn_camera import learn_camera
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import replacing
+from vq_vae_tf.files import DAMAGED, read_npz, replacing
 from vq_vae_tf.pipeline.imagining import codes_and_actions
 from vq_vae_tf.pipeline.run import Run
 
@@ -53,9 +52,8 @@ def _stored(path: Path, digest: str) -> list[np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        arrays = read_npz(path)
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged ({error}); delete it, and the camera is learned anew.") from error
     of = str(arrays.pop(_OF, ""))
     return list(arrays.values()) if of == digest else None

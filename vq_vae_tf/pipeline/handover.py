@@ -12,12 +12,14 @@ from vq_vae_tf import build
 from vq_vae_tf.build_options import vqvae_options
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import replacing, sha256_of, write_json
+from vq_vae_tf.files import check_room, replacing, sha256_of, weights_size, write_json
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.plain_fit import DATA, MODEL, OPTIONS, RESULT, WEIGHTS
 from vq_vae_tf.training.digest import weights_digest
 from vq_vae_tf.training.result import TrainResult, read_result, write_result
+
+_FINISHED = "{} holds finished training already; give another --workdir, or remove it."
 
 
 def folder_of(run: Run) -> Path:
@@ -31,7 +33,7 @@ def pack(run: Run) -> str:
     With --augment the mirrored images lie beside the others, instead of a coin for each.
 
     Raises:
-        UserError: what `plain_fit` does not do was asked for.
+        UserError: what `plain_fit` does not do was asked for, the run is trained already, or has too few images.
     """
     config, folder = run.config, folder_of(run)
     options = vqvae_options(config)
@@ -40,11 +42,19 @@ def pack(run: Run) -> str:
             "Only image models without --weight_decay and --weight_ema are handed over; train with bin/train, or "
             "leave them out."
         )
+    if read_result(run.vqvae) is not None:
+        raise UserError(_FINISHED.format(run.vqvae))
+    size = run.data.sizes["train"]
+    if options.batch_size > size:
+        raise UserError(f"--batch_size={options.batch_size} is more than the {size} training images; give fewer.")
     build.clear_session(config.run.seed)
     model = run.modality.build_vqvae(config, run.data, config.run.precision)
     beginning(run, "vqvae")(model)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (RESULT, WEIGHTS):  # of what was packed before
+            (folder / name).unlink(missing_ok=True)
+        check_room(folder, weights_size(model))
         model.save(folder / MODEL)
         _write_images(run, folder / DATA)
         write_json(folder / OPTIONS, asdict(options) | {"seed": config.run.seed})
@@ -76,11 +86,12 @@ def take_back(run: Run) -> str:
     """
     folder = folder_of(run)
     if read_result(run.vqvae) is not None:
-        raise UserError(f"{run.vqvae} holds finished training already; give another --workdir, or remove it.")
+        raise UserError(_FINISHED.format(run.vqvae))
     try:
         fitted = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         whole = sha256_of(folder / WEIGHTS) == fitted["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+        seconds, loss = float(fitted["seconds"]), float(fitted["loss"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} holds no trained weights ({error}); run vq_vae_tf.plain_fit on it.") from error
     if not whole:
         raise UserError(f"{folder / WEIGHTS} is damaged (another SHA-256 than in {RESULT}); copy or train it again.")
@@ -96,8 +107,8 @@ def take_back(run: Run) -> str:
     result = TrainResult(
         steps=options.steps,
         digest=weights_digest(model),
-        seconds=fitted["seconds"],
-        metrics={"step": options.steps, "loss": fitted["loss"]},
+        seconds=seconds,
+        metrics={"step": options.steps, "loss": loss},
         options=asdict(options) | {"seed": run.config.run.seed},
     )
     with writing(run.vqvae):

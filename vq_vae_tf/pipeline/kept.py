@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vq_vae_tf.disk import writing
-from vq_vae_tf.files import replacing
+from vq_vae_tf.files import DAMAGED, read_npz, replacing
 
 
 class KeptCodes:
@@ -26,19 +26,19 @@ class KeptCodes:
     def __init__(self, directory: Path, of: Mapping[str, Any]) -> None:
         self.directory = directory / _name(json.dumps(of, sort_keys=True).encode())
         for other in directory.glob("*"):
-            if other != self.directory:
+            if other != self.directory and other.is_dir():
                 shutil.rmtree(other)
 
     def of(self, batch: Mapping[str, Any], find: Callable[[], np.ndarray]) -> np.ndarray:
         """The codes of a batch: those kept, or else what `find` gives, which is then kept. Raises: UserError."""
         values = (np.ascontiguousarray(batch[name]) for name in sorted(batch))
-        path = self.directory / f"{_name(b''.join(value.tobytes() for value in values))}.npy"
+        path = self.directory / f"{_name(b''.join(value.tobytes() for value in values))}.npz"
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # not there, or damaged
+            return read_npz(path)["codes"]
+        except DAMAGED:  # or not there
             codes = find()
             with writing(path), replacing(path) as partial:
-                np.save(partial, codes, allow_pickle=False)
+                np.savez(partial, codes=codes)
             return codes
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vq_vae_tf import config as config_lib
 from vq_vae_tf import version
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.loading import model_digests
 from vq_vae_tf.pipeline.run import Run
 
@@ -33,7 +34,10 @@ def export_metadata(run: Run) -> dict[str, Any]:
 
 def _scores(run: Run) -> dict[str, Any]:
     """Without what they are of, which stands beside them here."""
-    scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
+    try:
+        scores = json.loads(run.evaluation.read_text(encoding="utf-8")) if run.evaluation.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{run.evaluation} is damaged ({error}); run bin/evaluate, which writes it anew.") from None
     return {name: value for name, value in scores.items() if name != "measured"}
 
 

@@ -16,6 +16,7 @@ from vq_vae_tf.files import write_text
 from vq_vae_tf.pipeline.facts import check_facts, read_facts, write_facts
 from vq_vae_tf.pipeline.modality import Modality, modality
 
+_SWITCH = {"true": True, "false": False}
 STAGES = ("vqvae", "codes", "prior", "foresight")
 """Those that leave something in a folder of their name that depends on flags."""
 
@@ -208,7 +209,7 @@ def read_flagfile(path: Path) -> Config:
                 f"{path} has a line that is no flag of this version: {line!r}; remove it or give another --workdir."
             )
         try:
-            values[name] = text == "true" if kinds[name] is bool else kinds[name](text)
-        except ValueError as error:
+            values[name] = _SWITCH[text] if kinds[name] is bool else kinds[name](text)
+        except (ValueError, KeyError) as error:
             raise UserError(f"{path}: --{name}={text} is not a {kinds[name].__name__}; correct the line.") from error
     return config_lib.from_values(values)

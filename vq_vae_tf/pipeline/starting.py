@@ -14,6 +14,7 @@ from vq_vae_tf.errors import UserError
 from vq_vae_tf.pipeline.run import Run, open_run
 from vq_vae_tf.pipeline.unpacking import exported_config, is_export, unpack, unpack_prior, why_no_prior
 from vq_vae_tf.training.begin import OF_CODEBOOK, begin_with
+from vq_vae_tf.training.checkpoints import Checkpoints
 from vq_vae_tf.training.result import WEIGHTS, read_result
 
 SIZES = ("model", "audio", "video", "quantizer")
@@ -33,7 +34,7 @@ def beginning(run: Run, stage: str) -> Callable[[Any], str]:
             network, or damaged ones.
     """
     name, directory = run.config.run.start_from, run.directory / stage
-    if not name or read_result(directory) or any((directory / "checkpoints").glob("*.npz")):
+    if not name or read_result(directory) or Checkpoints(directory / "checkpoints", keep=1).steps():
         return lambda model: ""
     exported, other = is_export(Path(name)), _config(name)
     if other.data.modality != run.config.data.modality:

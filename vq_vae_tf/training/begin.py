@@ -8,8 +8,10 @@ from pathlib import Path
 import h5py
 import keras
 
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.training.result import WEIGHTS, read_result
+from vq_vae_tf.files import check_room, sha256_of, weights_size
+from vq_vae_tf.training.result import RESULT, WEIGHTS, read_result
 
 OF_CLASSES = frozenset({"label", "speakers", "critic", "listener"})
 """Parts of a model that are made for its classes: for other classes they are other parts."""
@@ -30,10 +32,15 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
       UserError: no finished training, a damaged file, or a model of other sizes; then nothing was set.
     """
     path = directory / WEIGHTS
-    if read_result(directory) is None:
+    result = read_result(directory)
+    if result is None:
         raise UserError(f"{directory} holds no finished training; run bin/train there first.")
+    if result.sha256 and sha256_of(path) != result.sha256:
+        raise UserError(f"{path} is damaged (another SHA-256 than in {RESULT}); train there again.")
     with tempfile.TemporaryDirectory() as scratch:
         merged = Path(scratch) / WEIGHTS
+        with writing(merged):
+            check_room(scratch, weights_size(model))
         model.save_weights(merged)
         try:
             with h5py.File(merged, "r+") as mine, h5py.File(path) as theirs:

@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import replacing
+from vq_vae_tf.files import DAMAGED, read_npz, replacing
 
 _NAME = re.compile(r"step-(\d{9})\.npz")
 _META = "meta"
@@ -22,11 +22,12 @@ _META = "meta"
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: steps done, seconds spent on them, loss terms summed since the last logged line."""
+    """Where a run stands: steps done, seconds spent on them, loss terms summed since the last line, over how many."""
 
     step: int
     seconds: float
     sums: tuple[float, ...]
+    summed: int
 
 
 class Checkpoints:
@@ -57,13 +58,15 @@ class Checkpoints:
         Raises:
           UserError: the disk is full or refuses; what was there stays.
         """
-        meta = {"step": position.step, "seconds": position.seconds, "sums": list(position.sums)}
+        meta = asdict(position)
         arrays = {name: _plain(variable.numpy()) for name, variable in variables.items()}
         path = self.path(position.step)
         with writing(path), replacing(path) as partial:
             _write_npz(partial, {_META: np.asarray(json.dumps(meta)), **arrays})
         for step in self.steps()[: -self.keep]:
             self.path(step).unlink(missing_ok=True)
+        for rest in self.directory.glob(".step-*.partial.npz"):  # of a process that was killed
+            rest.unlink(missing_ok=True)
         return path
 
     def restore_latest(self, variables: Mapping[str, tf.Variable]) -> Position | None:
@@ -77,11 +80,10 @@ class Checkpoints:
             return None
         path = self.path(steps[-1])
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_npz(path)
             meta = json.loads(str(arrays.pop(_META)))
-            position = Position(int(meta["step"]), float(meta["seconds"]), tuple(meta["sums"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            position = Position(int(meta["step"]), float(meta["seconds"]), tuple(meta["sums"]), int(meta["summed"]))
+        except DAMAGED as error:
             raise UserError(_damaged(path, steps[-2] if len(steps) > 1 else 0, error)) from error
         _check_same(path, arrays, variables)
         for name, variable in variables.items():

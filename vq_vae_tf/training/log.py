@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import tensorflow as tf
 
+from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import write_text
 
 TIME_FIELDS = ("seconds", "steps_per_second")
@@ -35,9 +37,14 @@ class MetricsLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.active:
-            self._file.close()
-            self.writer.close()
+        if not self.active:
+            return
+        # What a full disk did not take it refuses again: the first error is the one that is told.
+        with suppress(*([OSError, tf.errors.OpError] if error is not None else [])):
+            try:
+                self._file.close()
+            finally:
+                self.writer.close()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Appends one line and its scalars."""
@@ -52,11 +59,23 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a `metrics.jsonl`; a last line cut short is left out, a missing file is an empty list."""
+    """The lines of a `metrics.jsonl`; a last line cut short is left out, a missing file is an empty list.
+
+    Raises: UserError naming a line that is damaged.
+    """
     if not path.exists():
         return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
+    whole = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
+    return [_read(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
+
+
+def _read(path: Path, number: int, line: str) -> dict[str, float]:
+    try:
+        metrics = json.loads(line)
+        metrics["step"] + 0
+        return metrics
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: line {number} is damaged, expected numbers of a step; remove it.") from None
 
 
 def _truncate(path: Path, start_step: int) -> None:

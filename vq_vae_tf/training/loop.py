@@ -78,9 +78,13 @@ def train(
         model = build_model()
         state = TrainingState(model, options, _build(model, batches, options, strategy))
         run = _Run(state, batches, directory, strategy, summarize, title)
-        with MetricsLog(directory, run.step, run.chief) as log:
+        with writing(directory / "metrics.jsonl"):
+            log = MetricsLog(directory, run.step, run.chief)
+        with log:
             run.to_the_end(log, request)
-        return run.finish(seed)
+        result = run.finish(seed)
+        run.stop_if_asked(request)  # in the last steps: what comes after this training does not begin
+        return result
 
 
 class _Run:
@@ -103,6 +107,7 @@ class _Run:
         position = self.checkpoints.restore_latest(state.variables())
         self.step = position.step if position else 0
         self.sums = tf.constant(position.sums, tf.float32) if position else tf.zeros([len(state.term_names)])
+        self.summed = position.summed if position else 0
         self._seconds_before = position.seconds if position else 0.0
         self._started = time.monotonic()
         self._logged = (self.step, self._started)
@@ -118,6 +123,13 @@ class _Run:
 
     def to_the_end(self, log: MetricsLog, request: StopRequest) -> None:
         """Runs the steps that are left; at each border first the line, then the pictures, then the checkpoint."""
+        try:
+            self._steps(log, request)
+        finally:
+            if self.progress is not None:
+                self.progress.close()
+
+    def _steps(self, log: MetricsLog, request: StopRequest) -> None:
         while self.step < self.options.steps:
             self._some_steps()
             at_end = self.step == self.options.steps
@@ -132,8 +144,11 @@ class _Run:
                 self.progress.update(self.step, self._metrics)
             if stop:
                 raise Interrupted(self.step, self.options.steps, request.received or signal.SIGTERM)
-        if self.progress is not None:
-            self.progress.close()
+
+    def stop_if_asked(self, request: StopRequest) -> None:
+        """Raises: Interrupted if a signal came to any worker."""
+        if self._anyone_asked_to_stop(request):
+            raise Interrupted(self.step, self.options.steps, request.received or signal.SIGTERM)
 
     def finish(self, seed: int) -> TrainResult:
         """Saves the weights (averaged if asked for) and the result."""
@@ -148,7 +163,7 @@ class _Run:
         )
         if self.chief:
             with writing(self.directory):
-                write_result(self.state.model, result, self.directory)
+                result = write_result(self.state.model, result, self.directory)
         self._sum_over_workers(0.0)
         return result
 
@@ -163,7 +178,7 @@ class _Run:
         done, self.sums, terms = self._run_steps(
             self._batches, tf.constant(self.step, tf.int64), tf.constant(count, tf.int64), self.sums
         )
-        self.step += int(done)
+        self.step, self.summed = self.step + int(done), self.summed + int(done)
         self._check_finite(terms.numpy())
         self._seconds_per_step = max((time.monotonic() - began) / count, 1e-4)
 
@@ -179,15 +194,13 @@ class _Run:
     def _log(self, log: MetricsLog) -> None:
         last, since = self._logged
         now = time.monotonic()
-        # A line may end a window that an earlier sitting began: count the steps by position, not by sitting.
-        steps = (self.step - 1) % self.options.log_every + 1
-        means = (self.sums / steps).numpy().astype(float)
+        means = (self.sums / self.summed).numpy().astype(float)
         self._metrics = dict(zip(self.state.term_names, means.tolist(), strict=True))
         rate = float(learning_rate(self.options, tf.constant(self.step - 1)))
         times = {"seconds": self._seconds(), "steps_per_second": (self.step - last) / max(now - since, 1e-9)}
         with writing(self.directory / "metrics.jsonl"):
             log.write(self.step, self._metrics | {"learning_rate": rate} | {n: round(t, 3) for n, t in times.items()})
-        self.sums = tf.zeros_like(self.sums)
+        self.sums, self.summed = tf.zeros_like(self.sums), 0
         self._logged = (self.step, now)
 
     def _summarize(self, log: MetricsLog) -> None:
@@ -204,7 +217,7 @@ class _Run:
         variables = self.state.variables()
         self._check_weights_finite(variables)
         sums = tuple(self.sums.numpy().tolist())
-        self.checkpoints.save(variables, Position(self.step, self._seconds(), sums))
+        self.checkpoints.save(variables, Position(self.step, self._seconds(), sums, self.summed))
 
     def _check_weights_finite(self, variables: Mapping[str, tf.Variable]) -> None:
         for name, variable in variables.items():

@@ -20,7 +20,7 @@ class TrainingOptions:
       learning_rate: Adam's, at the end of the warm-up.
       schedule: how it goes from there to the last step: `constant`, or to zero by `cosine` or `linear`.
       warmup_steps: steps over which it rises linearly from zero.
-      weight_decay: decoupled (AdamW), a step shrinks weights of two or more axes by `learning_rate * weight_decay`.
+      weight_decay: decoupled (AdamW), a step shrinks kernels by `learning_rate * weight_decay`.
       clip_norm: bound on the gradients' global norm; 0 turns it off.
       weight_ema: decay of the averaged weights that are evaluated and saved; 0 keeps the last ones.
       jit: compile forward and backward pass with XLA.

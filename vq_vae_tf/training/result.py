@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import write_json
+from vq_vae_tf.files import check_room, sha256_of, weights_size, write_json
 from vq_vae_tf.training.digest import weights_digest
 
 RESULT, WEIGHTS = "result.json", "model.weights.h5"
@@ -28,6 +28,7 @@ class TrainResult:
       seconds: time spent training, over all its sittings.
       metrics: the last line of `metrics.jsonl`.
       options: the `TrainingOptions` and the seed, as plain values.
+      sha256: of the file of weights; empty until it is written.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class TrainResult:
     seconds: float
     metrics: dict[str, float]
     options: dict[str, Any]
+    sha256: str = ""
 
 
 def read_result(directory: Path) -> TrainResult | None:
@@ -52,15 +54,18 @@ def read_result(directory: Path) -> TrainResult | None:
         raise UserError(f"{path} is damaged ({error}); delete it and run the same command again.") from error
 
 
-def write_result(model: keras.Model, result: TrainResult, directory: Path) -> None:
-    """Saves the weights, then `result.json`, each whole or absent: the second says that the first is there."""
+def write_result(model: keras.Model, result: TrainResult, directory: Path) -> TrainResult:
+    """Saves the weights, then `result.json`, each whole or absent: the second, which it returns, says of the first."""
     with tempfile.TemporaryDirectory(prefix=".partial.", dir=directory) as beside:
         partial = Path(beside) / WEIGHTS
+        check_room(beside, weights_size(model))
         model.save_weights(partial)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
+        result = replace(result, sha256=sha256_of(partial))
         os.replace(partial, directory / WEIGHTS)
     write_json(directory / RESULT, asdict(result))
+    return result
 
 
 def load_weights(model: keras.Model, directory: Path) -> TrainResult:

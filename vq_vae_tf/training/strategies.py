@@ -35,7 +35,12 @@ def _only(name: str) -> tf.distribute.Strategy:
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)])
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"--strategy=multi_worker: TF_CONFIG describes no cluster ({error}); expected JSON of cluster and task."
+            ) from error
     return _tpu()
 
 
