@@ -14,7 +14,7 @@ from vq_vae_tf.config import from_values
 from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.critic import VoiceCritic, WordCritic
-from vq_vae_tf.modalities.audio.source import AudioData, Recordings
+from vq_vae_tf.modalities.audio.source import AudioData, Recordings, in_16_bits
 from vq_vae_tf.vqvae import VQVAE
 
 SPEAKERS, WINDOW, WORDS = 3, 640, 4
@@ -193,7 +193,7 @@ def test_the_listener_learns_the_words_of_each_speaker():
 
 
 def recordings(names):
-    return Recordings.of([np.full(700, 0.5 / (i + 1)) for i in range(len(names))], [0] * len(names), names)
+    return Recordings.of([in_16_bits(np.full(700, 0.5 / (i + 1))) for i in range(len(names))], [0] * len(names), names)
 
 
 def test_training_batches_tell_the_word_of_their_recording_and_others_do_not():

@@ -10,7 +10,7 @@ import keras
 from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.build_likelihood import decoder_network
-from vq_vae_tf.build_quantizer import build_quantizer, model_sizes
+from vq_vae_tf.build_quantizer import SEVERAL_CODES, build_quantizer, model_sizes
 from vq_vae_tf.config import Config
 from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError
@@ -48,7 +48,13 @@ def _audio_encoder(config: Config, embedding_dim: int, sizes: dict[str, Any]) ->
         audio = config.audio
         heard: dict[str, Any] = {"centred": audio.logmel_centred, "cepstral": audio.logmel_cepstral}
         heard["other_voices"] = audio.other_voices
-        return LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
+        encoder = LogMelEncoder(embedding_dim, config.audio.sample_rate, name="encoder", **heard, **sizes)
+        if (deaf := encoder.frames.deaf_bands()) > encoder.frames.bins // 2:
+            raise UserError(
+                f"--audio_input=logmel with --audio_strides={audio.audio_strides}: {encoder.frames.size} samples "
+                f"tell nothing of {deaf} of {encoder.frames.bins} bands; give a larger first stride, such as 160."
+            )
+        return encoder
     if config.audio.audio_decoder == "logmel":
         raise UserError("--audio_decoder=logmel has no frames to give without --audio_input=logmel; give both.")
     return AudioEncoder(embedding_dim, name="encoder", **sizes)
@@ -64,7 +70,11 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
 
     num_words: how many words the training batches tell apart, with --said_weight.
     """
-    strides = audio_strides(config)
+    strides, name = audio_strides(config), config.quantizer.quantizer
+    if name in SEVERAL_CODES:
+        raise UserError(
+            f"--quantizer={name} gives several codes at each place, sounds have one; give --quantizer=vector."
+        )
     hop = math.prod(strides)
     if config.audio.window % hop:
         raise UserError(

@@ -13,11 +13,16 @@ import tensorflow as tf
 
 from vq_vae_tf import config
 from vq_vae_tf.build_audio import build_audio_vqvae
+from vq_vae_tf.build_quantizer import SEVERAL_CODES
 from vq_vae_tf.commands import convert, sample, train
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.folder import open_folder
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
 from vq_vae_tf.pipeline.audio import AudioModality
 from vq_vae_tf.pipeline.conversion import convert as converted
+from vq_vae_tf.pipeline.conversion import convert_file
+from vq_vae_tf.pipeline.phonemes import check_phones
+from vq_vae_tf.serving.audio import AudioEndpoints
 
 RATE, WINDOW = 4000, 256
 SMALL = (
@@ -125,6 +130,66 @@ def test_chunks_give_what_the_whole_gives(values, time, chunk, chaotic):
     assert (difference > 2e-4 * np.abs(whole).max()).mean() <= chaotic
     assert difference.mean() <= 0.02 * np.abs(whole).mean()
     assert converted(vqvae, x[:3], 1, 80).shape == (3,)
+
+
+def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
+    write_wav(tmp_path / "a.wav", np.zeros(50), RATE)
+    data = SimpleNamespace(class_names=("low",), rate=RATE)
+    run = SimpleNamespace(config=SimpleNamespace(data=SimpleNamespace(modality="audio")), known=data)
+    for output, said in {
+        "a.flac": "ends in .wav",
+        "a.wav": "is the sound itself",
+        "a.wav/b.wav": "cannot be written",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            convert_file(run, tmp_path / "a.wav", "low", tmp_path / output)
+
+
+def test_each_window_of_a_wavenet_has_noise_of_its_own_and_is_that_of_the_export():
+    keras.utils.set_random_seed(0)
+    sizes = {
+        "window": 80,
+        "residual_blocks": 1,
+        "units": 8,
+        "residual_units": 4,
+        "wavenet_units": 4,
+        "wavenet_layers": 2,
+    }
+    vqvae = build_audio_vqvae(config.replace(config.Config(), **sizes, audio_strides="2,2"), 2)
+    made = converted(vqvae, np.zeros(330, np.float32), 1, 80)
+    assert made.shape == (330,)
+    windows = made[:320].reshape(4, 80)
+    assert len({window.tobytes() for window in windows}) == 4
+    served = AudioEndpoints(vqvae, None, 80, RATE, 2).reconstruct(tf.zeros((1, 330)), tf.constant([1]))["audio"]
+    np.testing.assert_allclose(served[0, :240], made[:240], atol=1e-6)  # its last window is filled up otherwise
+
+
+def test_several_codes_at_a_place_and_frames_that_hear_nothing_are_refused():
+    for name in SEVERAL_CODES:
+        with pytest.raises(UserError, match=f"--quantizer={name} gives several codes at each place"):
+            build_audio_vqvae(config.replace(config.Config(), quantizer=name), 2)
+    with pytest.raises(UserError, match=r"5 samples tell nothing of 3\d of 40 bands; give a larger first stride"):
+        build_audio_vqvae(config.replace(config.Config(), audio_input="logmel"), 2)
+
+
+def test_labels_that_cannot_be_read_are_told_before_the_sounds_are_decoded(tmp_path):
+    for speaker in ("a", "b"):
+        write_wav(tmp_path / speaker / "0_0.wav", np.zeros(50), RATE)
+        write_wav(tmp_path / speaker / "1_1.wav", np.zeros(50), RATE)
+    data = open_folder(tmp_path, RATE, 80, "takes:1")
+    check_phones(data, "test")
+    (tmp_path / "b" / "1_1.lab").write_text("what was said")
+    with pytest.raises(UserError, match=r"1_1.lab, line 1: 'what was said' is no label.* move the file away"):
+        check_phones(data, "test")
+
+
+def test_another_folder_is_read_whole_whatever_the_run_was_trained_on(tmp_path):
+    for take in range(5):
+        write_wav(tmp_path / "a" / f"{take}.wav", np.zeros(50), RATE)
+    (tmp_path / "a" / "broken.wav").write_bytes(b"")
+    settings = config.replace(config.Config(), max_examples=2, strict=True, sample_rate=RATE, window=80)
+    other = AudioModality().open_other(SimpleNamespace(config=settings), f"folder:{tmp_path}")
+    assert sum(len(part.names) for part in other.recordings.values()) == 5
 
 
 def test_a_map_that_does_not_divide_a_code_is_refused():

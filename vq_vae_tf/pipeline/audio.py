@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf import config as config_lib
 from vq_vae_tf.build_audio import build_audio_vqvae
 from vq_vae_tf.codes import MANIFEST, open_codes
 from vq_vae_tf.config import Config
@@ -28,7 +29,7 @@ from vq_vae_tf.pipeline.audio_summaries import audio_summaries
 from vq_vae_tf.pipeline.loading import load_prior, load_vqvae, trained_pair
 from vq_vae_tf.pipeline.metadata import export_metadata
 from vq_vae_tf.pipeline.modality import Draw, Modality, SampleRequest
-from vq_vae_tf.pipeline.phonemes import score_phonemes
+from vq_vae_tf.pipeline.phonemes import check_phones, score_phonemes
 from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.sampling import check_top_k
 from vq_vae_tf.pipeline.scoring import check_writable, closing_sections, measure_prior, page_facts, write_scores
@@ -68,7 +69,7 @@ class AudioModality(Modality):
 
     def open_other(self, run: Run, dataset: str) -> AudioData:
         """Sounds of another folder, at the rate of the run's; a tenth of them is called test."""
-        return _opened(run.config, dataset, "hash", 0)
+        return _opened(config_lib.replace(run.config, max_examples=0, strict=False), dataset, "hash", 0)
 
     def example_shape(self, data: AudioData) -> tuple[int, ...]:
         """See `Modality`."""
@@ -87,6 +88,7 @@ class AudioModality(Modality):
         split, size = run.config.evaluation.eval_split, run.config.evaluation.eval_batch_size
         run.data.split(split)
         check_writable(run)
+        check_phones(run.data, split)
         vqvae, digest = load_vqvae(run)
         prior = load_prior(run)
         decode, rate, distances = decoder(vqvae), run.data.rate, []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vq_vae_tf.disk import check_output
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.likelihood.logmel import PHASE_REACH
 from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
@@ -18,9 +19,12 @@ from vq_vae_tf.pipeline.run import Run
 from vq_vae_tf.pipeline.speaking import decoder
 from vq_vae_tf.progress import shown
 from vq_vae_tf.vqvae import VQVAE
+from vq_vae_tf.windows import by_windows
 
 CHUNK = 1024
 """Frames that are converted at a time: bounds the memory."""
+WINDOWS = 64
+"""Windows that a WaveNet draws at a time, each with noise of its own."""
 _MARGIN = 2
 """Log-mel frames on either side of a part that its own frames see."""
 
@@ -32,6 +36,11 @@ def convert_file(run: Run, source: Path, speaker: str, output: Path) -> str:
     """
     if run.config.data.modality != "audio":
         raise UserError(f"--workdir={run.directory} holds a run of {run.config.data.modality}; give one of audio.")
+    if output.suffix.lower() != ".wav":
+        raise UserError(f"--output={output} is no WAV file; give a name that ends in .wav.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"--output={output} is the sound itself; give another name.")
+    check_output(output)
     names = run.known.class_names
     if speaker not in names:
         raise UserError(f"--speaker={speaker!r} is no speaker of this run; choose one of {', '.join(names)}.")
@@ -45,19 +54,20 @@ def convert(vqvae: VQVAE, x: np.ndarray, speaker: int, window: int, chunk: int =
     """The sound `[time]` in another voice, of the same length.
 
     All samples at once: in chunks with as many frames around each as its convolutions see, so that chunks give what the
-    whole gives. With a WaveNet: window by window, each begun from silence.
+    whole gives. With a WaveNet: window by window, each begun from silence, `WINDOWS` of them at once.
     """
     hop, decode = vqvae.encoder.hop, decoder(vqvae)
     looping = hasattr(vqvae.likelihood, "network")
-    step, context = (window // hop, 0) if looping else (chunk, _context(vqvae))
-    frames = -(-len(x) // (step * hop)) * step if looping else -(-len(x) // hop)
+    step, context = (window // hop * WINDOWS, 0) if looping else (chunk, _context(vqvae))
+    frames = -(-len(x) // window) * (window // hop) if looping else -(-len(x) // hop)
     padded = np.pad(x.astype(np.float32), (0, frames * hop - len(x)))
     label = tf.constant([speaker], tf.int32)
     encode, out = _encoder(vqvae, padded, chunk * hop), []
     starts = range(0, frames, step)
     for first in shown(starts, "convert"):
         begin, end = max(0, first - context), min(frames, first + step + context)
-        made: Any = decode(encode(padded[None, begin * hop : end * hop]), label).numpy()[0]
+        codes = encode(padded[None, begin * hop : end * hop])
+        made: Any = (by_windows(decode, codes, label, window // hop) if looping else decode(codes, label)).numpy()[0]
         out.append(made[(first - begin) * hop : (min(first + step, frames) - begin) * hop])
     return np.concatenate(out)[: len(x)]
 

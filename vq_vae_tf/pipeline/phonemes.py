@@ -33,6 +33,15 @@ def score_phonemes(data: AudioData, vqvae: VQVAE, split: str, seed: int) -> Phon
     return phoneme_scores(train, test, vqvae.quantizer.num_codes, CLASSES, seed)
 
 
+def check_phones(data: AudioData, split: str) -> None:
+    """Raises: UserError for a label file that `score_phonemes` could not read, before hours of decoding."""
+    if data.root is None or split == "train":
+        return
+    for name in (name for part in ("train", split) for name in data.split(part).names):
+        if (path := find_phones(data.root / name)) is not None:
+            read_phones(path, data.rate)
+
+
 def labelled(recordings: Recordings, root: Path, rate: int, hop: int, encode: Any) -> Labelled | None:
     """Codes and phones of the recordings that have a label file; None if none has. `encode`: `[1, time]` -> codes."""
     codes, phones = [], []

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import struct
 import sys
+import tempfile
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.version import Version
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio import source
 from vq_vae_tf.modalities.audio.folder import open_folder
-from vq_vae_tf.modalities.audio.wav import read_sound, write_wav
+from vq_vae_tf.modalities.audio.wav import read_sound, read_wav, write_wav
 
 RATE, WINDOW = 8000, 64
 SOUNDS = Path(__file__).parent / "sounds"
@@ -49,9 +55,15 @@ def test_the_first_takes_are_the_test_split(folder):
 def test_speakers_can_be_held_out_and_hashes_do_not_move(folder):
     data = opened(folder, holdout="speakers:bob")
     assert {n.split("/")[0] for n in data.recordings["test"].names} == {"bob"}
-    before = set(opened(folder, holdout="hash").recordings["test"].names)
-    write_wav(folder / "ann" / "new_7.wav", ramp(70), RATE)
-    assert before - set(opened(folder, holdout="hash").recordings["test"].names) == set()
+    for number in range(60):
+        write_wav(folder / "ann" / f"more_{number}.wav", ramp(20), RATE)
+    before = opened(folder, holdout="hash").recordings
+    assert 3 <= len(before["test"].names) <= 15
+    for number in range(9):
+        write_wav(folder / "bob" / f"new_{number}.wav", ramp(70), RATE)
+    after = opened(folder, holdout="hash").recordings
+    assert set(before["test"].names) <= set(after["test"].names)
+    assert set(before["train"].names) <= set(after["train"].names)
 
 
 def test_examples_hold_every_sample_once_and_silence_behind(folder):
@@ -197,7 +209,7 @@ NAMELESS = b"RIFF\x40\0\0\0WAVE" + b"\xff\xfe\xfd\xfc" * 16
 def test_what_is_no_sound_and_no_text_is_refused_and_left_out_of_a_folder(folder, content):
     path = folder / "ann" / "picture_9.wav"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"picture_9\.wav: no WAV file of 16-bit PCM"):
+    with pytest.raises(UserError, match=r"picture_9\.wav: no readable WAV file"):
         read_sound(path, RATE)
     data = opened(folder)
     assert data.skipped == 1
@@ -210,13 +222,80 @@ def test_numbers_that_are_none_and_wrong_headers_are_refused(tmp_path):
     good = path.read_bytes()
     for bad in (good[:20], good[:4] + bytes(40), b"", good.replace(b"fmt ", b"fxt ")):
         path.write_bytes(bad)
-        with pytest.raises(UserError, match=r"convert it to 16-bit PCM|no samples"):
+        with pytest.raises(UserError, match=r"no readable WAV file .*convert it|no samples"):
             read_sound(path, RATE)
-    rate_of_zero = bytearray(good)
-    rate_of_zero[24:28] = bytes(4)
-    path.write_bytes(bytes(rate_of_zero))
-    with pytest.raises(UserError, match=r"header says 0|16-bit PCM"):
-        read_sound(path, RATE)
+    for rate in (0, 1, 999, 768_001, 2**31 - 1):
+        other_rate = bytearray(good)
+        other_rate[24:28] = rate.to_bytes(4, "little")
+        path.write_bytes(bytes(other_rate))
+        with pytest.raises(UserError, match=f"header says {rate} samples per second, expected 1000 to 768000"):
+            read_sound(path, RATE)
+
+
+def riff(x, kind, bits, extensible=False, odd=False, pipe=False):
+    """A WAV file of float samples `[time, channels]`."""
+    full = {8: 128, 16: 2**15, 24: 2**23, 32: 2**31}[bits] if kind == 1 else 1
+    whole = np.rint(np.float64(x) * full).clip(-full, full - 1)
+    if kind == 3:
+        body = x.astype(f"<f{bits // 8}").tobytes()
+    elif bits == 8:
+        body = (whole + 128).astype(np.uint8).tobytes()
+    else:
+        body = b"".join(int(v).to_bytes(bits // 8, "little", signed=True) for v in whole.ravel())
+    channels, frame = x.shape[1], x.shape[1] * bits // 8
+    form = struct.pack("<HHIIHH", 0xFFFE if extensible else kind, channels, RATE, RATE * frame, frame, bits)
+    if extensible:
+        form += struct.pack("<HHIH", 22, bits, 3, kind) + b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+    chunks = [(b"LIST", b"odd")] * odd + [(b"fmt ", form), (b"data", body)]
+    parts = [name + (2**32 - 1 if pipe and name == b"data" else len(c)).to_bytes(4, "little") + c + b"\0" * (len(c) % 2)
+             for name, c in chunks]  # fmt: skip
+    content = b"WAVE" + b"".join(parts)
+    return b"RIFF" + len(content).to_bytes(4, "little") + content
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "near"),
+    [(1, 8, 2**-7), (1, 16, 2**-15), (1, 24, 2**-22), (1, 32, 2**-22), (3, 32, 0), (3, 64, 0)],
+)
+@pytest.mark.parametrize("how", [{}, {"extensible": True}, {"odd": True}, {"pipe": True}], ids=str)
+def test_wav_files_of_every_width_are_read(tmp_path, kind, bits, near, how):
+    x = np.random.default_rng(0).uniform(-1, 1, (301, 2)).astype(np.float32)
+    (tmp_path / "a.wav").write_bytes(riff(x, kind, bits, **how))
+    found, rate = read_wav(tmp_path / "a.wav")
+    assert rate == RATE
+    np.testing.assert_allclose(found, x, atol=near, rtol=0)
+    np.testing.assert_allclose(read_sound(tmp_path / "a.wav", RATE), x.mean(1), atol=near + 1e-7)
+
+
+def test_tensorflow_reads_what_is_written_alike(tmp_path):
+    write_wav(tmp_path / "a.wav", np.random.default_rng(0).uniform(-1, 1, 500), RATE)
+    theirs, _ = tf.audio.decode_wav((tmp_path / "a.wav").read_bytes())
+    np.testing.assert_array_equal(read_wav(tmp_path / "a.wav")[0], theirs)
+
+
+@given(st.data())
+def test_a_damaged_wav_file_is_one_sentence(data):
+    content = bytearray(riff(np.linspace(-1, 1, 40, dtype=np.float32)[:, None], 1, 16))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, 47))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        file.write(content), file.flush()
+        with contextlib.suppress(UserError):
+            assert np.isfinite(read_sound(Path(file.name), RATE)).all()
+
+
+def test_some_recordings_are_of_all_speakers_and_too_much_sound_is_refused(tmp_path, monkeypatch):
+    for speaker in "abcdefgh":
+        for take in range(12):
+            write_wav(tmp_path / speaker / f"{take}.wav", ramp(50), RATE)
+    names = opened(tmp_path, holdout="hash", max_examples=40).recordings["train"].names
+    assert len(names) == 40
+    assert list(names) == sorted(names)
+    assert {name[0] for name in names} == set("abcdefgh")
+    monkeypatch.setattr(source, "MEMORY_BYTES", 30 * 100)
+    with pytest.raises(UserError, match=r"31 recordings at 8000 .* give --max_examples=15 or fewer"):
+        opened(tmp_path, holdout="hash")
 
 
 def test_what_is_beyond_full_scale_is_clipped_and_five_hundredths_of_a_second_are_enough(tmp_path):

@@ -18,6 +18,7 @@ EXPECTED = [(0, 800, "h#"), (800, 1200, "ae")]
         ("a.phn", "0 1600 h#\n1600 2400 ae\n"),  # 16 kHz where there is no sound beside it
         ("a.lab", "0 1000000 h#\n1000000 1500000 ae\n\n"),
         ("a.lab", "0.0 0.1 h#\n0.1 0.15 ae\n"),
+        ("a.lab", "0 0.1 h#\n0.1 0.15 ae\n"),
         ("a.lab", "separator ;\nnfields 1\n#\n0.1 125 h#\n0.15 125 ae\n"),
     ],
 )

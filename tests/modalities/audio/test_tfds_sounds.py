@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.modalities.audio import tfds_source
+from vq_vae_tf.modalities.audio import source
 from vq_vae_tf.modalities.audio.tfds_source import open_tfds
 
 
@@ -48,6 +48,7 @@ def test_vctk_is_brought_to_the_rate_and_librispeech_goes_by_numbers(tmp_path, m
     data = open_tfds("vctk", tmp_path, 16000, 1600, "hash", max_examples=8)
     assert data.class_names == tuple(sorted(names[:2]))
     assert data.sizes["train"] == 8
+    assert set(data.recordings["train"].labels.tolist()) == {0, 1}
     assert all(len(data.recordings["train"].sound(i)) == 1600 for i in range(8))
     read = [
         {"chapter_id": 1, "id": f"7-{i}", "speaker_id": 7 + i % 2, "speech": tone(1), "text": ""} for i in range(10)
@@ -55,7 +56,7 @@ def test_vctk_is_brought_to_the_rate_and_librispeech_goes_by_numbers(tmp_path, m
     prepared(monkeypatch, "librispeech", tmp_path, read, split="train_clean100")
     data = open_tfds("librispeech", tmp_path, 16000, 100, "speakers:8")
     assert data.recordings["test"].names == tuple(f"8/7-{i}" for i in range(1, 10, 2))
-    monkeypatch.setattr(tfds_source, "MEMORY_BYTES", 6 * 800)
+    monkeypatch.setattr(source, "MEMORY_BYTES", 6 * 800)
     with pytest.raises(UserError, match="give --max_examples=3 or fewer"):
         open_tfds("librispeech", tmp_path, 16000, 100, "speakers:8")
 

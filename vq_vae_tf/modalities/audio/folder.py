@@ -11,7 +11,7 @@ from absl import logging
 
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import visible_files
-from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings
+from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings, check_held, in_16_bits
 from vq_vae_tf.modalities.audio.wav import CODECS, read_sound
 from vq_vae_tf.progress import shown
 
@@ -34,22 +34,28 @@ def open_folder(
     rate: samples per second; files of other rates are converted. window: samples of an example.
     holdout: what the test split is: `hash`, about a tenth of the files by the hash of their names; `takes:N`, the files
     whose names end in _0 to _N-1; `speakers:A,B`, all files of these speakers.
-    validation_size: recordings of the rest held out by hash. max_examples: at most so many recordings of each split.
+    validation_size: recordings of the rest held out by hash. max_examples: at most so many recordings of each split,
+    by hash, so of all speakers.
 
-    Raises: UserError for a missing or empty folder, a holdout that leaves a split empty, unreadable files if `strict`.
+    Raises: UserError for a missing or empty folder, a holdout that leaves a split empty, unreadable files if `strict`,
+    or more sound than is held.
     """
     root = Path(root).expanduser()
     files = list_sounds(root)
     speakers = tuple(sorted({name.split("/")[0] for name in files}))
     parts = parted(files, holdout, validation_size, str(root))
-    wanted = [(split, name) for split in SPLITS for name in sorted(parts[split])[: max_examples or None]]
+    wanted = [(split, name) for split in SPLITS for name in some(parts[split], max_examples)]
     sounds: dict[str, dict[str, np.ndarray]] = {split: {} for split in SPLITS}
-    unread = []
+    unread: list[str] = []
+    held = 0
     for split, name in shown(wanted, "read"):
         try:
-            sounds[split][name] = read_sound(root / name, rate)
+            sounds[split][name] = in_16_bits(read_sound(root / name, rate))
         except UserError as error:
             unread.append(str(error))
+            continue
+        held += sounds[split][name].nbytes
+        check_held(held, sum(map(len, sounds.values())), rate, f"folder:{root}")
     recordings = {}
     for split, read in sounds.items():
         labels = [speakers.index(name.split("/")[0]) for name in read]
@@ -71,6 +77,11 @@ def parted(names: list[str], holdout: str, validation_size: int, where: str) -> 
             f"--validation_size={validation_size}: {where} has {len(rest)} training recordings; hold out fewer."
         )
     return {"train": rest[validation_size:], "validation": rest[:validation_size], "test": sorted(test)}
+
+
+def some(names: list[str], most: int) -> list[str]:
+    """At most so many of the recordings, in order, drawn by hash: of all speakers. 0: all."""
+    return sorted(sorted(names, key=_hash)[: most or None])
 
 
 def list_sounds(root: Path) -> list[str]:

@@ -39,6 +39,10 @@ class LogMel(keras.layers.Layer):
         self.size = hop * 5 // 2
         self.fft_size = 1 << (self.size - 1).bit_length()
 
+    def deaf_bands(self) -> int:
+        """How many bands lie between two frequencies of a frame, so that they hear nothing."""
+        return int((mel_matrix(self.bins, self.fft_size, self.rate).max(axis=0) == 0.0).sum())
+
     def build(self, input_shape: Any = None) -> None:
         """Nothing to create."""
         del input_shape

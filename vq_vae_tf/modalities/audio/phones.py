@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.audio.wav import read_wav
 
 Segments = list[tuple[int, int, str]]
 """(begin, end, phone) in samples, in order."""
@@ -25,7 +25,7 @@ def read_phones(path: Path, rate: int) -> Segments:
     """Segments of a label file in samples at `rate` per second.
 
     `.phn`: "begin end phone" in samples of the WAV file beside it (without one: at 16 kHz). `.lab`: "begin end phone"
-    in units of 100 ns where both are whole numbers (HTK), else in seconds; or, after a line "#", "end number phone" in
+    in units of 100 ns where all are whole numbers (HTK), else in seconds; or, after a line "#", "end number phone" in
     seconds, each beginning where the one before ends (Festival).
 
     Raises:
@@ -37,7 +37,8 @@ def read_phones(path: Path, rate: int) -> Segments:
         return [_segment(path, number, parts, rate / _file_rate(path)) for number, parts in counted]
     mark = next((i for i, (_, parts) in enumerate(counted) if parts[0] == "#"), None)
     if mark is None:
-        return [_segment(path, number, parts, _lab_unit(parts) * rate) for number, parts in counted]
+        whole = all(part.isdecimal() for _, parts in counted for part in parts[:2])
+        return [_segment(path, number, parts, rate / _HTK_UNITS if whole else rate) for number, parts in counted]
     counted = counted[mark + 1 :]
     ends = ["0", *(parts[0] for _, parts in counted)]
     return [
@@ -51,15 +52,12 @@ def _segment(path: Path, number: int, parts: list[str], scale: float) -> tuple[i
         begin, end, phone = float(parts[0]), float(parts[1]), parts[2]
     except (IndexError, ValueError) as error:
         raise UserError(
-            f"{path}, line {number}: {' '.join(parts)!r} is no label; expected begin, end, phone."
+            f"{path}, line {number}: {' '.join(parts)!r} is no label; expected begin, end, phone: correct it, or move "
+            "the file away."
         ) from error
     if not 0 <= begin <= end < float("inf"):
         raise UserError(f"{path}, line {number}: a phone from {parts[0]} to {parts[1]}; expected 0 <= begin <= end.")
     return round(begin * scale), round(end * scale), phone
-
-
-def _lab_unit(parts: list[str]) -> float:
-    return 1 / _HTK_UNITS if all(part.isdigit() for part in parts[:2]) else 1.0
 
 
 def _file_rate(path: Path) -> int:
@@ -67,8 +65,4 @@ def _file_rate(path: Path) -> int:
     sound = next((p for p in (path.with_suffix(".wav"), path.with_suffix(".WAV")) if p.is_file()), None)
     if sound is None:
         return TIMIT_RATE
-    try:
-        with wave.open(str(sound)) as opened:
-            return opened.getframerate()
-    except (wave.Error, EOFError) as error:
-        raise UserError(f"{sound}: no readable WAV file, whose rate {path.name} counts in; repair it.") from error
+    return read_wav(sound)[1]

@@ -11,7 +11,7 @@ ZEROS = 32
 ROLLOFF = 0.95
 """Of the lower Nyquist frequency: where the filter is at half its height."""
 _BETA = 12.0  # Kaiser: about 118 dB of stop band
-_BLOCK = 1 << 15  # samples written at a time: bounds the memory of the gather
+_BLOCK = 1 << 21  # numbers gathered at a time: bounds the memory
 
 
 def resample(x: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -37,8 +37,9 @@ def resample(x: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     phases = np.arange(up)[:, None] / up
     filters = _kernel(phases - taps, cutoff, half)
     out = np.empty(length, np.float32)
-    for first in range(0, length, _BLOCK):
-        n = np.arange(first, min(first + _BLOCK, length))
+    block = max(_BLOCK // len(taps), 1)
+    for first in range(0, length, block):
+        n = np.arange(first, min(first + block, length))
         centre, phase = n * down // up, n * down % up
         out[n] = np.einsum("nt,nt->n", padded[centre[:, None] + half + taps], filters[phase])
     return out

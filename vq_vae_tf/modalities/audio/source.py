@@ -18,6 +18,22 @@ SPLITS = ("train", "validation", "test")
 CROP = 0xC40B  # third word of the seed: where a crop begins
 _POSITIONS = 1 << 30
 _FULL_SCALE = 32768.0
+MEMORY_BYTES = 8 << 30
+"""Of 16-bit samples that are held: 74 hours at 16 kHz."""
+
+
+def in_16_bits(sound: np.ndarray) -> np.ndarray:
+    """A float sound in [-1, 1] as int16."""
+    return np.clip(np.rint(sound * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def check_held(held: int, recordings: int, rate: int, dataset: str) -> None:
+    """Raises: UserError if so many bytes of recordings are more than is held in memory."""
+    if held > MEMORY_BYTES:
+        raise UserError(
+            f"--dataset={dataset}: {recordings} recordings at {rate} samples per second are more than the "
+            f"{MEMORY_BYTES >> 20} MB that are held in memory; give --max_examples={recordings // 2} or fewer."
+        )
 
 
 @dataclass(frozen=True)
@@ -35,10 +51,9 @@ class Recordings:
 
     @classmethod
     def of(cls, sounds: Sequence[np.ndarray], labels: Sequence[int], names: Sequence[str]) -> Recordings:
-        """Packs float sounds in [-1, 1]; 16 bits are kept."""
-        packed = [np.clip(np.rint(s * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16) for s in sounds]
-        offsets = np.cumsum([0, *map(len, packed)], dtype=np.int64)
-        flat = np.concatenate(packed) if packed else np.zeros(0, np.int16)
+        """Puts sounds of 16 bits one after the other, see `in_16_bits`."""
+        offsets = np.cumsum([0, *map(len, sounds)], dtype=np.int64)
+        flat = np.concatenate([np.zeros(0, np.int16), *sounds])
         return cls(flat, offsets, np.asarray(labels, np.int32), tuple(names))
 
     def sound(self, index: int) -> np.ndarray:

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.modalities.audio.folder import parted
+from vq_vae_tf.modalities.audio.folder import parted, some
 from vq_vae_tf.modalities.audio.resample import resample
-from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings
+from vq_vae_tf.modalities.audio.source import SPLITS, AudioData, Recordings, check_held, in_16_bits
 from vq_vae_tf.modalities.image.tfds_source import prepared_builder
 
 KNOWN = "vctk, librispeech, spoken_digit, or folder:/path with speaker folders"
-MEMORY_BYTES = 8 << 30
-"""Of 16-bit samples that are held: 74 hours at 16 kHz."""
 _SOUNDS = ("speech", "audio")
 _SPEAKERS = ("speaker", "speaker_id", "audio/filename")
 _NAMES = ("id", "audio/filename")
@@ -44,19 +42,15 @@ def open_tfds(
     sound, speaker, called = (_feature(features, names, name) for names in (_SOUNDS, _SPEAKERS, _NAMES))
     names = [_name(example, features, speaker, called) for example in _read(builder, {speaker, called})]
     speakers = tuple(sorted({n.split("/")[0] for n in names}))
-    parts = {s: sorted(p)[: max_examples or None] for s, p in parted(names, holdout, validation_size, name).items()}
+    parts = {s: some(p, max_examples) for s, p in parted(names, holdout, validation_size, name).items()}
     wanted, sounds, held = set().union(*parts.values()), {}, 0
     found = int(features[sound].sample_rate or rate)
     for key, example in zip(names, _read(builder, {sound}), strict=True):
         if key in wanted:
             x = example[sound].astype(np.float32) / _FULL_SCALE
-            sounds[key] = np.clip(resample(x, found, rate), -1.0, 1.0)
-            held += 2 * len(sounds[key])
-        if held > MEMORY_BYTES:
-            raise UserError(
-                f"--dataset={name}: {len(sounds)} recordings at {rate} samples per second are more than the "
-                f"{MEMORY_BYTES >> 20} MB that are held in memory; give --max_examples={len(sounds) // 2} or fewer."
-            )
+            sounds[key] = in_16_bits(resample(x, found, rate))
+            held += sounds[key].nbytes
+            check_held(held, len(sounds), rate, name)
     recordings = {
         split: Recordings.of(
             [sounds[n] for n in parts[split]], [speakers.index(n.split("/")[0]) for n in parts[split]], parts[split]
