@@ -10,7 +10,8 @@ import keras
 from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.build_likelihood import decoder_network
-from vq_vae_tf.build_quantizer import SEVERAL_CODES, build_quantizer, model_sizes
+from vq_vae_tf.build_network import SEVERAL_CODES
+from vq_vae_tf.build_quantizer import build_quantizer, model_sizes
 from vq_vae_tf.config import Config
 from vq_vae_tf.conversion import ConversionVQVAE
 from vq_vae_tf.errors import UserError

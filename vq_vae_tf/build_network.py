@@ -7,6 +7,10 @@ from typing import Any
 from vq_vae_tf.autoregressive import NETWORKS
 from vq_vae_tf.config import Config
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.hierarchy.layout import TWO_LEVEL
+
+SEVERAL_CODES = ("product", "residual", TWO_LEVEL)
+"""Each `--quantizer` that gives several codes at a place."""
 
 
 def prior_network(config: Config, **sizes: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
-from vq_vae_tf.build_network import code_dimensions, prior_network
-from vq_vae_tf.build_quantizer import SEVERAL_CODES
+from vq_vae_tf.build_network import SEVERAL_CODES, code_dimensions, prior_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, Foresight, Parallax, PastEncoder

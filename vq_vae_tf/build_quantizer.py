@@ -19,8 +19,6 @@ DRAWN = ("vector", "product")
 """Each `--quantizer` whose codes can be drawn."""
 WITH_VECTORS = ("vector", "entropy_constrained", "product")
 """Each `--quantizer` whose codes stand for the vectors of a codebook, for a prior that sees those."""
-SEVERAL_CODES = ("product", "residual", TWO_LEVEL)
-"""Each `--quantizer` that gives several codes at a place."""
 GRID_QUANTIZERS = (TWO_LEVEL, "joint")
 """Each `--quantizer` that is made for one grid `(height, width)`; those of QUANTIZERS take vectors of any."""
 

@@ -30,6 +30,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def check_output(path: Path) -> None:
     """Raises: UserError if no file can be written at `path`, before the work that makes it; leaves nothing there."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file in it.")
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -30,7 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+    # Not named after the file: the longest names that there are leave no room for more.
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f".partial{path.suffix}", dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:
@@ -93,8 +94,15 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """Files and folders in a folder, by name, but for hidden ones. Raises: UserError for a name that is no text."""
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    """Files and folders in a folder, by name, but for hidden ones. Raises: UserError for a name that is no text, or a
+    folder that may not be read.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except PermissionError as error:
+        raise UserError(
+            f"{folder} cannot be read ({error.strerror}); give read permission, or move it away."
+        ) from error
     for path in found:
         check_name(path)
     return found

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from vq_vae_tf import config
 from vq_vae_tf.build_audio import build_audio_vqvae
-from vq_vae_tf.build_quantizer import SEVERAL_CODES
+from vq_vae_tf.build_network import SEVERAL_CODES
 from vq_vae_tf.commands import convert, sample, train
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.modalities.audio.folder import open_folder

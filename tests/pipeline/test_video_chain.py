@@ -18,8 +18,8 @@ from PIL import Image
 
 from vq_vae_tf import config
 from vq_vae_tf import consensus as consensus_of_draws
+from vq_vae_tf.build_network import SEVERAL_CODES
 from vq_vae_tf.build_options import foresight_options
-from vq_vae_tf.build_quantizer import SEVERAL_CODES
 from vq_vae_tf.codes import open_codes
 from vq_vae_tf.commands import sample, train
 from vq_vae_tf.consensus import SHARPENING, SHARPENING_EXPECTED

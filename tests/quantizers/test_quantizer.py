@@ -87,3 +87,21 @@ def test_a_keras_mask_reaches_the_quantizer():
     x = np.array([[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]], "float32")
     layer(keras.layers.Masking()(x), training=True)
     assert float(ops.sum(layer.code_counts.value)) == 2
+
+
+@pytest.fixture(params=["float32", "float64"])
+def floatx(request):
+    before = keras.config.floatx()
+    keras.config.set_floatx(request.param)
+    yield request.param
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.usefixtures("floatx")
+def test_a_model_in_float64_trains():
+    x = keras.Input((4,), dtype="float64")
+    y = VectorQuantizer(8, 4, ema_decay=0.9, dtype="float64")(x)
+    model = keras.Model(x, keras.layers.Dense(4, dtype="float64")(y))
+    model.compile("sgd", loss="mse")
+    z = np.random.default_rng(0).normal(size=(32, 4))
+    assert np.isfinite(model.train_on_batch(z, z)).all()

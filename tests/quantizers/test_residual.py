@@ -53,6 +53,34 @@ def test_each_more_level_brings_the_decoded_vector_nearer(shared):
     assert errors[1] > errors[2] > errors[3]
 
 
+def test_codes_of_a_level_that_steps_leave_out_are_not_dead():
+    layer = ResidualQuantizer(2, 4, 4, level_dropout=1.0, ema_decay=0.5, revive_below=0.9)
+    z = np.repeat(np.eye(4, dtype=np.float32)[:2], 50, axis=0)  # two vectors: half of the codes are not used
+    for _ in range(5):
+        layer(z, training=True)
+    for _ in range(40):
+        before = ops.convert_to_numpy(layer.code_counts.value)[1].sum()
+        usage = ops.convert_to_numpy(layer._books[1].usage)
+        layer(z, training=True)
+        if ops.convert_to_numpy(layer.code_counts.value)[1].sum() == before:
+            np.testing.assert_array_equal(ops.convert_to_numpy(layer._books[1].usage) >= usage - 1e-6, True)
+
+
+@pytest.mark.parametrize("levels", [1, 4])
+def test_codes_of_a_shared_book_are_dead_below_a_share_of_their_mean_use(levels):
+    layer = ResidualQuantizer(levels, 8, 4, shared=True, ema_decay=0.9, revive_below=0.5)
+    layer.build((None, 4))
+    layer(_z(64, 4), training=True)
+    (book,) = set(layer._books)
+    share = levels * 64 / 8
+    book.usage.assign(np.where(np.arange(8) < 2, 0.4 * share, 3 * share).astype(np.float32))
+    before = ops.convert_to_numpy(book.value).copy()
+    book.prepare(ops.convert_to_tensor(_z(64, 4, seed=1)), np.ones(64, bool), levels)
+    moved = np.abs(ops.convert_to_numpy(book.value) - before).max(-1) > 0
+    np.testing.assert_array_equal(moved, np.arange(8) < 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(book.usage)[:2], share)
+
+
 def test_level_dropout_uses_prefixes_and_counts_only_them():
     """In the loss also: its mean is over the levels that the step uses."""
     layer = ResidualQuantizer(

@@ -26,11 +26,13 @@ def run(argv: list[str]) -> None:
     values = command_line.parse(argv, FLAGS, EXTRA)
     command_line.require(values, ("input", "output"), "--input=FILE --output=FOLDER")
 
+    from vq_vae_tf.disk import check_output
     from vq_vae_tf.pipeline import stages
     from vq_vae_tf.pipeline.compressing import decompress_pictures
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
+    check_output(Path(values["output"]) / "picture")
     stages.tell(decompress_pictures(run_, Path(values["input"]), Path(values["output"])))
 
 

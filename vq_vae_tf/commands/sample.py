@@ -81,7 +81,8 @@ def run(argv: list[str]) -> None:
     strangers = [item.name for item in OF_A_MODALITY if item.name not in known]
     command_line.refuse(values, [*strangers, *([] if kind == "image" else ["samples_per_class"])], kind)
     output = Path(flag["output"]) if flag["output"] else None
-    check_output(output or run_.samples / "samples")
+    target = output or run_.samples / "samples"
+    check_output(target.with_name(f"{target.stem}-speaker.wav") if kind == "audio" else target)
     request = SampleRequest(
         draws=tuple(Draw(flag["sample_seed"], t, flag["top_k"], flag["top_p"]) for t in temperatures),
         classes=tuple(flag["classes"]),

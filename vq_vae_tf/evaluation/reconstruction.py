@@ -106,4 +106,7 @@ def data_variance(batches: Iterable[Mapping[str, Any]]) -> float:
         count, total, squares = count + x.size, total + int(x.sum()), squares + int(np.sum(x * x))
     if not count:
         raise UserError("No image came to measure the variance of the data; choose a split that is not empty.")
-    return (squares * count - total**2) / count**2 / 255.0**2
+    variance = (squares * count - total**2) / count**2 / 255.0**2
+    if not variance:
+        raise UserError("All pictures are of one and the same colour, so there is nothing to learn; give others.")
+    return variance

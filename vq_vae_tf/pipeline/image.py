@@ -44,10 +44,15 @@ class ImageModality(Modality):
 
     def open_other(self, run: Run, dataset: str) -> ImageData:
         """Pictures of another data set, resized to the size of the run's."""
-        height, width, _ = run.known.image_shape
+        height, width, channels = run.known.image_shape
         if height != width:
             raise UserError(f"The run's images are {height}x{width}; --input can be resized to squares only.")
-        return open_image_data(dataset, run.config.data.data_dir or None, image_size=height)
+        other = open_image_data(dataset, run.config.data.data_dir or None, image_size=height)
+        if other.image_shape[-1] != channels:
+            raise UserError(
+                f"--input={dataset} has {other.image_shape[-1]} channels, the run's images {channels}; give as many."
+            )
+        return other
 
     def example_shape(self, data: ImageData) -> tuple[int, ...]:
         """See `Modality`."""

@@ -136,7 +136,8 @@ class Quantizer(keras.layers.Layer):
         training = bool(training) and vectors.shape[0] != 0
         batch = Batch(rows, valid, training, training and self.trainable)
         quantized = self._quantize(vectors, batch)
-        self.add_loss(quantized.loss)
+        wide = keras.config.floatx() == "float64"  # that of all other losses
+        self.add_loss(ops.cast(quantized.loss, "float64") if wide else quantized.loss)
         self._seen.put((quantized.codes, valid))
         if batch.training:
             self._seen.take()

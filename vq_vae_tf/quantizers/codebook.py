@@ -78,19 +78,20 @@ class Codebook:
         else:
             self._offsets.assign(value - self._codes)
 
-    def prepare(self, vectors: Any, valid: Any) -> None:
+    def prepare(self, vectors: Any, valid: Any, uses: int = 1) -> None:
         """Sets the codes that nothing has used so far, and moves those that nothing uses any more.
 
         Args:
             vectors: float32 `[n, dim]` or `[n, num_codebooks, dim]`, a training batch.
             valid: bool `[n]`, which of them count.
+            uses: how many codes of this book each of them takes.
         """
         from_data, threshold = self.layer.from_data, self.layer.revive_below
         if not (from_data or threshold):
             self.steps.assign_add(1)
             return
         vectors = ops.stop_gradient(vectors)
-        share = replica_sum(ops.sum(ops.cast(valid, "float32"))) / self.shape[-2]
+        share = uses * replica_sum(ops.sum(ops.cast(valid, "float32"))) / self.shape[-2]
         usage = ops.copy(self.usage)
         unset = usage == 0.0
         wanted = unset if from_data else ops.zeros_like(unset)
@@ -119,7 +120,9 @@ class Codebook:
             counts: float32, how often each code was used, on all replicas.
         """
         decay = USAGE_DECAY if self.layer.ema_decay is None else self.layer.ema_decay
-        usage = ema_counts(ops.copy(self.usage), counts, decay)
+        before = ops.copy(self.usage)
+        # A level that this step left out, or a batch of which no row counts, says nothing of what is used.
+        usage = ops.where(ops.sum(counts, axis=-1, keepdims=True) > 0.0, ema_counts(before, counts, decay), before)
         self.usage.assign(usage)
         if self.layer.ema_decay is None:
             return

@@ -17,9 +17,9 @@ from vq_vae_tf.quantizers.vector import VectorQuantizer
 def nearby_codings(quantizer: Quantizer, z: Any, count: int) -> Any:
     """The coding of z, and the `count - 1` nearest ones that differ from it in a single code.
 
-    Which: of all single-code substitutions, everywhere and by every other code, those that add least to the squared
-    distance |z - z_q|^2, in that order. So the set for a smaller `count` is part of the set for a larger one, and no
-    coding comes twice.
+    Which: of all single-code substitutions, everywhere and by every other code, those whose code is least farther from
+    z than the nearest one is, in squared distance, in that order; where codes are the nearest, those that add least to
+    |z - z_q|^2. So the set for a smaller `count` is part of the set for a larger one, and no coding comes twice.
 
     Args:
         quantizer: any that is not residual, where one code changes what all later levels mean.

@@ -64,7 +64,7 @@ class ResidualQuantizer(CodebookQuantizer):
         codes, residuals, parts = [], [], []
         for level, book in enumerate(self._books):
             if batch is not None and batch.learning and not (self.shared and level):
-                book.prepare(vectors, batch.valid)
+                book.prepare(vectors, batch.valid, self.levels if self.shared else 1)
             codes.append(nearest_code(vectors, book.value))
             residuals.append(vectors)
             parts.append(book.lookup(codes[-1]))

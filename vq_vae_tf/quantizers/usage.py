@@ -63,7 +63,7 @@ class CodeUsage(keras.metrics.Metric):
         else:
             quantizer.count_seen()
             counts = ops.convert_to_tensor(quantizer.code_counts)
-            unknown = ops.where(ops.sum(counts) > 0.0, 0.0, math.nan)
+            unknown = ops.cast(ops.where(ops.sum(counts) > 0.0, 0.0, math.nan), "float32")
             each = perplexity(counts)
             used = ops.mean(ops.sum(ops.cast(counts > 0.0, "float32"), axis=-1))
             bits = ops.mean(ops.log(each)) / math.log(2.0)

@@ -65,7 +65,7 @@ class Checkpoints:
             _write_npz(partial, {_META: np.asarray(json.dumps(meta)), **arrays})
         for step in self.steps()[: -self.keep]:
             self.path(step).unlink(missing_ok=True)
-        for rest in self.directory.glob(".step-*.partial.npz"):  # of a process that was killed
+        for rest in self.directory.glob(".*.partial.npz"):  # of a process that was killed
             rest.unlink(missing_ok=True)
         return path
 

@@ -83,6 +83,8 @@ def read_picture(path: str | os.PathLike[str], shape: tuple[int, int, int], flag
             f"{flag}={path} is not a readable picture ({type(error).__name__}); give PNG or JPEG files."
         ) from error
     image = to_square(decoded, shape[0]).numpy()
+    if image.shape[-1] != shape[-1]:
+        raise UserError(f"{flag}={path} is read in colour, but the run's images are grey; this needs a run of colours.")
     if image.shape != shape:
         raise UserError(f"{flag}={path} can be made a square only; the run's images are {shape[0]}x{shape[1]}.")
     return image
