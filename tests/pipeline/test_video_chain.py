@@ -372,6 +372,28 @@ def test_foresight_trains_on_frames_with_those_before_them_the_newest_of_which_m
     np.testing.assert_array_equal(later["x"][0], met[1])
 
 
+def test_every_other_of_the_frames_that_are_known_is_mirrored_with_its_actions(finished):
+    run, codes = open_run(finished), open_codes(finished / "codes")
+    count = codes.sizes["train"] * (LENGTH - PAST)
+    plain, turned = (
+        foresight.seen_transitions(run.data, codes, PAST, batch_size=count, seed=0, mirrored=mirrored).take(24)
+        for mirrored in (False, True)
+    )
+    mirrored = []
+    for before, after in zip(plain, turned, strict=True):
+        before, after = ({name: value.numpy() for name, value in batch.items()} for batch in (before, after))
+        np.testing.assert_array_equal(before["known"], after["known"])
+        for n in range(count):
+            changed = (before["actions"][n] != after["actions"][n]).any()
+            flip = slice(None, None, -1 if changed else 1)
+            np.testing.assert_array_equal(after["frames"][n], before["frames"][n][:, :, flip])
+            np.testing.assert_array_equal(after["x"][n], before["x"][n][:, flip])
+            np.testing.assert_array_equal(after["actions"][n], before["actions"][n] ^ changed)  # left is 0, right is 1
+            assert not changed or before["known"][n].all()
+            mirrored.append(changed)
+    assert np.mean(mirrored) == pytest.approx(0.375, abs=0.06)
+
+
 def test_foresight_is_of_its_run_and_goes_on_where_it_was(finished, world, tmp_path, monkeypatch, capsys):
     run = open_run(finished)
     model = foresight.load_foresight(run)

@@ -15,6 +15,7 @@ from vq_vae_tf.codes import CodeData, open_codes
 from vq_vae_tf.dynamics import Foresight
 from vq_vae_tf.dynamics.foresight import FRAMES
 from vq_vae_tf.errors import UserError
+from vq_vae_tf.modalities.video.mirror import mirrored_actions
 from vq_vae_tf.modalities.video.source import VideoData
 from vq_vae_tf.pipeline.camera import learned_camera
 from vq_vae_tf.pipeline.imagining import code_squares, moments_of, of_one_size
@@ -55,7 +56,9 @@ def train_foresight(run: Run, codes: CodeData, strategy: tf.distribute.Strategy)
     seed = config.run.seed + 2
     result = train(
         started,
-        lambda **where: seen_transitions(run.data, codes, config.video.past_frames, seed=seed, **where),
+        lambda **where: seen_transitions(
+            run.data, codes, config.video.past_frames, mirrored=config.data.augment, seed=seed, **where
+        ),
         foresight_options(config, strategy.num_replicas_in_sync),
         run.foresight,
         seed=seed,
@@ -77,33 +80,41 @@ def load_foresight(run: Run) -> Foresight | None:
 
 
 def seen_transitions(
-    data: VideoData, codes: CodeData, past_frames: int, batch_size: int, seed: int, **where: Any
+    data: VideoData, codes: CodeData, past_frames: int, batch_size: int, seed: int, mirrored: bool = False, **where: Any
 ) -> tf.data.Dataset:
     """Endless batches of frames with those before them, their codes and actions: what `Foresight` trains on.
 
     Of three in four all frames before are known; of the others, at random, the newest one to all are not, as in
-    futures.
+    futures. If `mirrored`, and it can be told what the actions then are (`mirrored_actions`), every other one of those
+    whose frames are all known is mirrored: of the others codes would be needed that are not those of the frames.
     The batch of step s depends on (seed, s) only. Every frame of every clip that has `past_frames` before it comes once
     an epoch.
     """
     moments, known = moments_of(codes, past_frames)
     seen = min(FRAMES, past_frames)
+    swapped = mirrored_actions(data.action_names) if mirrored else None
 
     def hidden(rows: tf.Tensor, epochs: tf.Tensor, batch: Batch) -> Batch:
-        coin = keyed_shuffle(rows, seed, epochs, COIN, 4 * seen * moments.num_examples)
-        return batch | {"hidden": tf.maximum(coin % (4 * seen) - 3 * seen + 1, 0)}
+        coin = keyed_shuffle(rows, seed, epochs, COIN, 8 * seen * moments.num_examples)
+        count = tf.maximum(coin % (4 * seen) - 3 * seen + 1, 0)
+        turned = (coin // (4 * seen) % 2 == 1) & (count == 0) & (swapped is not None)
+        return batch | {"hidden": count, "turned": turned}
 
     def numbers(batch: Batch) -> tf.Tensor:
         return tf.reshape(batch["frame"][:, None] + tf.range(-seen, 1, dtype=tf.int64), (-1,))
 
     def put_together(batch: Batch, pictures: tf.Tensor) -> Batch:
         coded, newest = known(batch["frame"]), tf.range(seen, 0, -1, dtype=tf.int64)
+        actions, turned = coded["actions"], batch["turned"]
+        if swapped is not None:
+            actions = tf.where(turned[:, None], tf.gather(tf.constant(swapped, actions.dtype), actions), actions)
+            pictures = tf.where(turned[:, None, None, None, None], tf.reverse(pictures, [3]), pictures)
         return {
             "frames": pictures[:, :-1],
             "x": pictures[:, -1],
             "known": tf.cast(newest > batch["hidden"][:, None], tf.int32),
             "past": coded["past"],
-            "actions": coded["actions"],
+            "actions": actions,
         }
 
     batches = training_batches(moments, batch_size, seed, augmentation=hidden, **where)
