@@ -83,7 +83,7 @@ def test_a_disk_that_is_full_at_any_of_them_leaves_all_as_they_were(evaluated, n
     write, half = (Path.write_bytes, b"half") if name.endswith("png") else (Path.write_text, "half")
 
     def full(path, *args, **kwargs):
-        if name.partition(".")[0] in path.name:
+        if path.name.endswith(f".partial{Path(name).suffix}"):
             write(path, half)
             raise FULL
         return write(path, *args, **kwargs)

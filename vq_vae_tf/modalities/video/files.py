@@ -17,7 +17,7 @@ _ANIMATED = (".gif", ".webp", ".apng")
 _FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 SUFFIXES = (*_ANIMATED, *_FILMS)
 """Endings of the files that `read_film` reads, in lower case."""
-_ROUNDING = 0.1  # GIF knows hundredths of a second only, so times of single frames differ: n of them take at least n
+_ROUNDING = 0.1  # n frames take at least n times the shortest one's time, but for what is rounded
 
 
 def read_film(path: Path, image_size: int = 0) -> np.ndarray:
