@@ -166,7 +166,7 @@ def test_a_damaged_film_is_one_sentence(tmp_path, ending):
     path = tmp_path / f"film{ending}"
     film_file(path, random.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8))
     whole, refused = path.read_bytes(), 0
-    for trial in range(200):
+    for trial in range(60):
         damaged = bytearray(whole)
         if trial % 2:
             damaged = damaged[: random.integers(0, len(whole))]
@@ -181,7 +181,7 @@ def test_a_damaged_film_is_one_sentence(tmp_path, ending):
             refused += 1
         else:
             assert ending != ".gif" or not trial % 2, "cut short, and read"
-    assert refused > 50
+    assert refused > 15
 
 
 def test_films_without_pyav_say_what_to_install(tmp_path, monkeypatch):
