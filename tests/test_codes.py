@@ -213,7 +213,7 @@ def test_interrupted_encoding_leaves_the_earlier_codes(written):
 
 def test_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="could not be written"):
         write(tmp_path / "file" / "codes", make_codes())
 
 
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_at_the_manifest_leaves_the_earlier_codes(written, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vq_vae_tf.codes.write_json", full)
-    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
+    with pytest.raises(UserError, match=r"could not be written .*No space left"):
         write(directory, make_codes(seed=1), model_digest="f" * 64)
     np.testing.assert_array_equal(read(open_codes(directory, "d" * 64), "train")["codes"], data["train"]["codes"])
 

@@ -10,7 +10,7 @@ import keras
 from vq_vae_tf.autoregressive import WaveNet
 from vq_vae_tf.autoregressive_waveform import AutoregressiveWaveform
 from vq_vae_tf.build_likelihood import decoder_network
-from vq_vae_tf.build_network import SEVERAL_CODES
+from vq_vae_tf.build_network import check_one_code
 from vq_vae_tf.build_quantizer import build_quantizer, model_sizes
 from vq_vae_tf.config import Config
 from vq_vae_tf.conversion import ConversionVQVAE
@@ -71,11 +71,8 @@ def build_audio_vqvae(config: Config, num_speakers: int, precision: str = "float
 
     num_words: how many words the training batches tell apart, with --said_weight.
     """
-    strides, name = audio_strides(config), config.quantizer.quantizer
-    if name in SEVERAL_CODES:
-        raise UserError(
-            f"--quantizer={name} gives several codes at each place, sounds have one; give --quantizer=vector."
-        )
+    check_one_code(config)
+    strides = audio_strides(config)
     hop = math.prod(strides)
     if config.audio.window % hop:
         raise UserError(

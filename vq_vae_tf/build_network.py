@@ -13,6 +13,16 @@ SEVERAL_CODES = ("product", "residual", TWO_LEVEL)
 """Each `--quantizer` that gives several codes at a place."""
 
 
+def check_one_code(config: Config) -> None:
+    """Raises: UserError for a quantizer that gives several codes at a place."""
+    name = config.quantizer.quantizer
+    if name in SEVERAL_CODES:
+        raise UserError(
+            f"--quantizer={name} gives several codes at each place, but --modality={config.data.modality} has one; "
+            "give --quantizer=vector."
+        )
+
+
 def prior_network(config: Config, **sizes: Any) -> Any:
     """The autoregressive network that `--prior` names, as wide and deep as the flags say."""
     check_network(config)

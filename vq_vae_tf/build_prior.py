@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vq_vae_tf.autoregressive import NETWORKS, GatedPixelCNN
-from vq_vae_tf.build_network import SEVERAL_CODES, code_dimensions, prior_network
+from vq_vae_tf.build_network import check_one_code, code_dimensions, prior_network
 from vq_vae_tf.codes import CodeManifest
 from vq_vae_tf.config import Config
 from vq_vae_tf.dynamics import Dynamics, Foresight, Parallax, PastEncoder
@@ -48,11 +48,7 @@ def build_prior(config: Config, manifest: CodeManifest, precision: str = "float3
 
 def check_dynamics(config: Config) -> None:
     """Raises: UserError for a `--prior`, a way of it to see codes, or a `--quantizer`, that video has not."""
-    if config.quantizer.quantizer in SEVERAL_CODES:
-        raise UserError(
-            f"--quantizer={config.quantizer.quantizer} gives several codes at each place, but --modality=video "
-            "predicts one; give --quantizer=vector."
-        )
+    check_one_code(config)
     if config.prior.prior_vectors:
         raise UserError("--prior_vectors with --modality=video: its prior knows codes by name; leave it out.")
     name = config.prior.prior

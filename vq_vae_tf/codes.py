@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice, repeat
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from vq_vae_tf.batches import ArrayStore, Batch, ordered_batches, training_batches
+from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import sha256_of, write_json
 
@@ -169,7 +170,7 @@ def write_codes(
     }
     manifest = CodeManifest(**header, splits=splits)
     content = asdict(manifest)
-    with _storing(directory):
+    with writing(directory):
         write_json(directory / MANIFEST, content | {"sha256": _digest(content)})
         _remove_strangers(directory, manifest)
     return manifest
@@ -237,20 +238,10 @@ def _write_split(
     }
 
 
-@contextmanager
-def _storing(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"codes cannot be written to {str(directory)!r} ({error}); free space or choose another."
-        ) from None
-
-
 def _write_file(directory: Path, stem: str, records: list[bytes]) -> dict[str, Any]:
     partial = directory / f".{stem}-partial.tfrecord"
     try:
-        with _storing(directory):
+        with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             with tf.io.TFRecordWriter(str(partial)) as writer:
                 for record in records:

@@ -62,6 +62,12 @@ def weights_size(model: Any) -> int:
     return sum(8 * math.prod(weight.shape) + 8192 for weight in model.weights) + 2**20
 
 
+def save_weights(model: Any, path: Path) -> None:
+    """A Keras model's weights into a file. Raises: OSError where there is no room for them."""
+    check_room(path.parent, weights_size(model))
+    model.save_weights(path)
+
+
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of an .npz, each checked by its sum, without pickle. Raises: one of `DAMAGED`."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:

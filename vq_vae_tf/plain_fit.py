@@ -23,7 +23,7 @@ from keras import ops
 
 from vq_vae_tf import autoregressive_decoder, hierarchy, joint, quantizers, second_stage, vqvae
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import check_room, sha256_of, weights_size, write_json
+from vq_vae_tf.files import save_weights, sha256_of, write_json
 from vq_vae_tf.modalities.image import decoder, encoder, likelihood
 
 MODEL, DATA, OPTIONS = "model.keras", "x.npy", "options.json"
@@ -90,8 +90,7 @@ def fit_packed(folder: str | Path, verbose: int = 2) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory(prefix=".partial.", dir=folder) as beside:
             partial = Path(beside) / WEIGHTS
-            check_room(beside, weights_size(model))
-            model.save_weights(partial)
+            save_weights(model, partial)
             partial.replace(folder / WEIGHTS)
         result = {"loss": loss, "seconds": seconds, "sha256": sha256_of(folder / WEIGHTS)}
         write_json(folder / RESULT, result)

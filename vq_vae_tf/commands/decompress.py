@@ -32,7 +32,7 @@ def run(argv: list[str]) -> None:
     from vq_vae_tf.pipeline.run import open_run
 
     run_ = open_run(values["workdir"], **command_line.given(values, FLAGS))
-    check_output(Path(values["output"]) / "picture")
+    check_output(Path(values["output"]) / ".partial")
     stages.tell(decompress_pictures(run_, Path(values["input"]), Path(values["output"])))
 
 

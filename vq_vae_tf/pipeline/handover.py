@@ -14,6 +14,7 @@ from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
 from vq_vae_tf.files import check_room, replacing, sha256_of, weights_size, write_json
 from vq_vae_tf.pipeline.run import Run
+from vq_vae_tf.pipeline.stages import check_batch
 from vq_vae_tf.pipeline.starting import beginning
 from vq_vae_tf.plain_fit import DATA, MODEL, OPTIONS, RESULT, WEIGHTS
 from vq_vae_tf.training.digest import weights_digest
@@ -44,9 +45,7 @@ def pack(run: Run) -> str:
         )
     if read_result(run.vqvae) is not None:
         raise UserError(_FINISHED.format(run.vqvae))
-    size = run.data.sizes["train"]
-    if options.batch_size > size:
-        raise UserError(f"--batch_size={options.batch_size} is more than the {size} training images; give fewer.")
+    check_batch(options.batch_size, run.data.sizes["train"], "--batch_size")
     build.clear_session(config.run.seed)
     model = run.modality.build_vqvae(config, run.data, config.run.precision)
     beginning(run, "vqvae")(model)

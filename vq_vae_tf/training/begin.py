@@ -10,7 +10,7 @@ import keras
 
 from vq_vae_tf.disk import writing
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import check_room, sha256_of, weights_size
+from vq_vae_tf.files import save_weights, sha256_of
 from vq_vae_tf.training.result import RESULT, WEIGHTS, read_result
 
 OF_CLASSES = frozenset({"label", "speakers", "critic", "listener"})
@@ -40,8 +40,7 @@ def begin_with(model: keras.Model, directory: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         merged = Path(scratch) / WEIGHTS
         with writing(merged):
-            check_room(scratch, weights_size(model))
-        model.save_weights(merged)
+            save_weights(model, merged)
         try:
             with h5py.File(merged, "r+") as mine, h5py.File(path) as theirs:
                 left = _copy(mine, theirs)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from vq_vae_tf.errors import UserError
-from vq_vae_tf.files import check_room, sha256_of, weights_size, write_json
+from vq_vae_tf.files import save_weights, sha256_of, write_json
 from vq_vae_tf.training.digest import weights_digest
 
 RESULT, WEIGHTS = "result.json", "model.weights.h5"
@@ -58,8 +58,7 @@ def write_result(model: keras.Model, result: TrainResult, directory: Path) -> Tr
     """Saves the weights, then `result.json`, each whole or absent: the second, which it returns, says of the first."""
     with tempfile.TemporaryDirectory(prefix=".partial.", dir=directory) as beside:
         partial = Path(beside) / WEIGHTS
-        check_room(beside, weights_size(model))
-        model.save_weights(partial)
+        save_weights(model, partial)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         result = replace(result, sha256=sha256_of(partial))
